@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/admin"
+	"github.com/ordergate/ordergate/internal/apply"
+)
+
+// management says where the management API is.
+type management struct {
+	Server string          `default:"http://127.0.0.1:8788" placeholder:"URL" help:"Management address (default ${default})."`
+	Token  contract.Secret `placeholder:"TOKEN" help:"Admin token (default: what ordergate.db.admin-token in this folder holds)."`
+}
+
+type applyCmd struct {
+	management
+	File string `short:"f" required:"" placeholder:"FILE" help:"The document; - reads standard input. $${NAME} in a value is that environment variable."`
+}
+
+// Run checks the file here and sends it.
+func (cmd *applyCmd) Run(t *terminal) error {
+	_, data, err := readDocument(cmd.File)
+	if err != nil {
+		return err
+	}
+	var applied admin.Applied
+	if err := cmd.post(t, "/v1/apply", data, &applied); err != nil {
+		return fmt.Errorf("%s: %w", cmd.File, err)
+	}
+	_, err = fmt.Fprintf(t.out, "applied apps=%d sessions=%d orders=%d\n", applied.Apps, applied.Sessions, applied.Orders)
+	return err
+}
+
+// readDocument reads and checks a document, and returns it also as text with
+// its environment variables filled in.
+func readDocument(file string) (*apply.Document, []byte, error) {
+	var data []byte
+	var err error
+	if file == "-" {
+		data, err = io.ReadAll(os.Stdin)
+	} else {
+		data, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := apply.Parse(data); err != nil { // before expanding, so that lines are the file's own
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if data, err = apply.Expand(data); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	d, err := apply.Parse(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return d, data, nil
+}
+
+// post sends a body to the management API and decodes the answer.
+func (m *management) post(t *terminal, path string, body []byte, answer any) error {
+	r, err := http.NewRequestWithContext(t, http.MethodPost, strings.TrimSuffix(m.Server, "/")+path, bytes.NewReader(body))
+	if err != nil {
+		return misused("--server: %v", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+m.token())
+	client := http.Client{Timeout: time.Minute}
+	response, err := client.Do(r)
+	if err != nil {
+		return fmt.Errorf("management API not reached; is serve running, and --server right? %w", err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode >= 300 {
+		return problemError(response.Status, data)
+	}
+	return json.Unmarshal(data, answer)
+}
+
+func (m *management) token() string {
+	if m.Token != "" {
+		return string(m.Token)
+	}
+	text, err := os.ReadFile("ordergate.db.admin-token")
+	if err != nil {
+		return "" // the answer, 401, says what to do
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// problemError words an error answer, one mistake a line.
+func problemError(status string, data []byte) error {
+	var p admin.Problem
+	if json.Unmarshal(data, &p) != nil || p.Detail == "" {
+		return errors.New(status)
+	}
+	text := p.Detail
+	for _, e := range p.Errors {
+		text += "\n  " + strings.TrimPrefix(e.Location+": ", ": ") + e.Message
+	}
+	return errors.New(text)
+}

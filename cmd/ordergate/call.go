@@ -1,0 +1,155 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+type callCmd struct {
+	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce."`
+	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters."`
+	URL        string          `default:"http://127.0.0.1:8787" placeholder:"URL" help:"Gateway (default ${default}). Without a path, the protocol's own is added."`
+	AppKey     string          `required:"" placeholder:"KEY" help:"app_key."`
+	Secret     contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
+	Session    contract.Secret `placeholder:"TOKEN" help:"Access token of the seller."`
+	Format     string          `enum:"json,xml" default:"json" help:"Format of the answer: json or xml (default ${default})."`
+	Simplify   bool            `help:"Ask for simplified JSON."`
+	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"md5, hmac or hmac-sha256 (default ${default})."`
+	Timestamp  string          `placeholder:"TIME" help:"Clock of the call, yyyy-MM-dd HH:mm:ss in GMT+8 (default now)."`
+	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***."`
+	DryRun     bool            `help:"Print the HTTP request instead of sending it."`
+	Timeout    time.Duration   `default:"30s" help:"How long to wait for the answer (default ${default})."`
+}
+
+// errRefused means that the vendor said no; its answer has been printed.
+var errRefused = errors.New("refused")
+
+// Run signs, sends and prints.
+func (cmd *callCmd) Run(t *terminal) error {
+	api := cmd.api()
+	message, err := cmd.message(t, api)
+	if err != nil {
+		return err
+	}
+	var top wire.TOP
+	sealed, err := top.Seal(t, message)
+	if err != nil {
+		return misused("%v", err)
+	}
+	if cmd.Explain {
+		fmt.Fprintln(t.err, explain(message.Digest, sealed.Signed))
+	}
+	if cmd.DryRun {
+		return sealed.Request.Write(t.out)
+	}
+	body, err := cmd.send(sealed.Request)
+	if err != nil {
+		return err
+	}
+	if _, err := t.out.Write(append(body, '\n')); err != nil {
+		return err
+	}
+	_, err = top.Unseal(api, body)
+	if refused, ok := errors.AsType[*contract.Refused](err); ok {
+		return fmt.Errorf("%w: %w%s", errRefused, refused, advice(refused))
+	}
+	return err
+}
+
+// api finds the contract, or makes one without fields for an API that has none
+// here: the protocol suffices to call it.
+func (cmd *callCmd) api() *contract.API {
+	if api, ok := contract.ByMethod(cmd.Method); ok {
+		return api
+	}
+	return contract.Define[struct{}, struct{}](contract.API{Method: cmd.Method, Protocol: contract.TOP})
+}
+
+func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error) {
+	target, err := url.Parse(cmd.URL)
+	if err != nil || target.Host == "" {
+		return wire.Message{}, misused("--url %q: want http://HOST or https://HOST", cmd.URL)
+	}
+	if strings.Trim(target.Path, "/") == "" {
+		target.Path = "/router/rest"
+	}
+	m := wire.Message{
+		URL: target.String(), AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Method: cmd.Method,
+		Format: wire.Format{JSON: cmd.Format == "json", Simplify: cmd.Simplify}, Digest: cmd.SignMethod, Time: time.Now(),
+	}
+	if cmd.Timestamp != "" {
+		var ok bool
+		if m.Time, ok = wire.ParseTimestamp(cmd.Timestamp); !ok {
+			return m, misused("--timestamp %q: want yyyy-MM-dd HH:mm:ss", cmd.Timestamp)
+		}
+	}
+	for _, param := range cmd.Params {
+		name, value, ok := strings.Cut(param, "=")
+		if !ok || name == "" {
+			return m, misused("%q: want name=value", param)
+		}
+		if contract.IsTOPParam(name) {
+			return m, misused("%s is the protocol's parameter: use its flag", name)
+		}
+		if _, known := api.Field(name); !known && len(api.Request) > 0 {
+			fmt.Fprintf(t.err, "note: the page of %s has no parameter %s\n", api.Method, name)
+		}
+		m.Params = append(m.Params, contract.Param{Name: name, Value: value})
+	}
+	return m, nil
+}
+
+func explain(digest wire.Digest, signed string) string {
+	switch digest {
+	case wire.HMAC:
+		return "HEX(HMAC-MD5(***, text)) of the text:\n" + signed
+	case wire.HMACSHA256:
+		return "HEX(HMAC-SHA256(***, text)) of the text:\n" + signed
+	default:
+		return "HEX(MD5(text)) of the text:\n" + contract.Masked + signed + contract.Masked
+	}
+}
+
+func (cmd *callCmd) send(r *http.Request) ([]byte, error) {
+	client := http.Client{
+		Timeout:       cmd.Timeout,
+		Transport:     &http.Transport{DisableCompression: true, Proxy: http.ProxyFromEnvironment},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		// The library's text holds the URL with the session; the reason does not.
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
+			err = wrapped.Err
+		}
+		return nil, fmt.Errorf("gateway %s not reached: %w", r.URL.Host, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("gateway answered HTTP %s", response.Status)
+	}
+	return body, nil
+}
+
+// advice says what the contract's table says a caller should do.
+func advice(r *contract.Refused) string {
+	switch row := r.Row.(type) {
+	case *contract.Refusal:
+		return "; advice: " + string(row.Advice)
+	case contract.Fault:
+		return "; advice: " + string(contract.TOPFaults[row].Advice)
+	}
+	return ""
+}

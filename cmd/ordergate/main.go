@@ -1,0 +1,83 @@
+// Command ordergate is a gateway for order events between merchants and
+// marketplaces, in the marketplaces' own protocols. See ordergate --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes.
+const (
+	exitDone    = 0
+	exitRefused = 1 // or failed
+	exitMisused = 2
+)
+
+// errMisused marks an error in how the program was called.
+var errMisused = errors.New("misused")
+
+func misused(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{errMisused}, args...)...)
+}
+
+// cli is the command line: the one table that parsing, environment variables
+// and help come from.
+type cli struct {
+	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
+	Apply   applyCmd   `cmd:"" help:"Declare apps, sessions and orders at a running gateway, from a YAML or JSON file."`
+	Call    callCmd    `cmd:"" help:"Sign and send one call to any gateway, and print the answer."`
+	Version versionCmd `cmd:"" help:"Print version, commit and Go release."`
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	context.Context
+	out, err io.Writer
+}
+
+func newParser(c *cli, exit func(int), out, err io.Writer) (*kong.Kong, error) {
+	return kong.New(c,
+		kong.Name("ordergate"),
+		kong.Description("A self-hosted gateway for order events between merchants and marketplaces, in the marketplaces' own protocols."),
+		kong.DefaultEnvars("ORDERGATE"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Writers(out, err),
+		kong.Exit(exit),
+	)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(&terminal{ctx, os.Stdout, os.Stderr}, os.Args[1:]))
+}
+
+func run(t *terminal, args []string) int {
+	parser, err := newParser(&cli{}, os.Exit, t.out, t.err)
+	if err != nil {
+		fmt.Fprintln(t.err, "ordergate:", err)
+		return exitMisused
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(t.err, "ordergate: %v\nSee: ordergate --help\n", err)
+		return exitMisused
+	}
+	switch err := command.Run(t); {
+	case errors.Is(err, errMisused):
+		fmt.Fprintln(t.err, "ordergate:", err)
+		return exitMisused
+	case err != nil:
+		fmt.Fprintln(t.err, "ordergate:", err)
+		return exitRefused
+	}
+	return exitDone
+}

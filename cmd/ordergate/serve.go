@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/admin"
+	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/intake"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/secret"
+	"github.com/ordergate/ordergate/internal/store"
+)
+
+// stopTimeout is how long a stop waits for calls that are under way.
+const stopTimeout = 30 * time.Second
+
+type serveCmd struct {
+	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
+	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
+	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:ordergate.db; with --demo a temporary one)."`
+	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
+	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
+	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
+	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database)."`
+	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
+	TLSCert        string          `name:"tls-cert" placeholder:"FILE" type:"existingfile" help:"Certificate for TLS on the protocol port."`
+	TLSKey         string          `name:"tls-key" placeholder:"FILE" type:"existingfile" help:"Its private key."`
+	LogLevel       slog.Level      `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
+}
+
+// gateway is a running serve.
+type gateway struct {
+	cmd      *serveCmd
+	log      *slog.Logger
+	metrics  *metrics
+	store    order.Store
+	limits   *intake.Limits
+	token    contract.Secret
+	tokenAt  string // file of the token; empty: it was given
+	proxies  []netip.Prefix
+	stopping atomic.Bool
+}
+
+// Run serves until the context ends, then finishes what was accepted.
+func (cmd *serveCmd) Run(t *terminal) error {
+	if err := cmd.check(); err != nil {
+		return err
+	}
+	g := &gateway{cmd: cmd, metrics: newMetrics(), log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: cmd.LogLevel}))}
+	for _, text := range cmd.TrustedProxies {
+		prefix, err := apply.ParsePrefix(text)
+		if err != nil {
+			return misused("--trusted-proxies %q: neither an address nor a network", text)
+		}
+		g.proxies = append(g.proxies, prefix)
+	}
+	cleanUp, err := cmd.chooseDatabase()
+	if err != nil {
+		return err
+	}
+	defer cleanUp()
+	if err := g.open(t); err != nil {
+		return err
+	}
+	err = g.serve(t)
+	return errors.Join(err, g.store.Close())
+}
+
+func (cmd *serveCmd) check() error {
+	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
+		return misused("--tls-cert and --tls-key belong together")
+	}
+	if !cmd.Demo {
+		return nil
+	}
+	for _, address := range []string{cmd.Listen, cmd.Admin} {
+		if !isLoopback(address) {
+			return misused("--demo listens on loopback only, not on %s: its secrets are published", address)
+		}
+	}
+	return nil
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// chooseDatabase fills in the default. The demo's temporary one goes with it.
+func (cmd *serveCmd) chooseDatabase() (cleanUp func(), err error) {
+	switch {
+	case cmd.Database != "":
+		return func() {}, nil
+	case !cmd.Demo:
+		cmd.Database = "sqlite:ordergate.db"
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "ordergate-demo-")
+	if err != nil {
+		return nil, err
+	}
+	cmd.Database = "sqlite:" + filepath.Join(dir, "ordergate.db")
+	return func() { _ = os.RemoveAll(dir) }, nil
+}
+
+// open opens the store with its secrets and applies what the flags name.
+func (g *gateway) open(ctx context.Context) (err error) {
+	path := strings.TrimPrefix(g.cmd.Database, "sqlite:")
+	var key *secret.Key
+	if g.cmd.Key != "" {
+		key, err = secret.Parse(string(g.cmd.Key))
+	} else {
+		key, err = secret.Load(path + ".key")
+	}
+	if err != nil {
+		return fmt.Errorf("key: %w", err)
+	}
+	if g.token = g.cmd.AdminToken; g.token == "" {
+		g.tokenAt = path + ".admin-token"
+		text, err := secret.LoadText(g.tokenAt, rand.Text)
+		if err != nil {
+			return fmt.Errorf("admin token: %w", err)
+		}
+		g.token = contract.Secret(text)
+	}
+	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: g.metrics.observeCommit})
+	if err != nil {
+		return err
+	}
+	if err := g.prepare(ctx); err != nil {
+		return errors.Join(err, g.store.Close())
+	}
+	return nil
+}
+
+func (g *gateway) prepare(ctx context.Context) (err error) {
+	if g.cmd.Demo {
+		d, err := apply.Demo()
+		if err != nil {
+			return err
+		}
+		if err := g.declare(ctx, d); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	for _, file := range g.cmd.Apply {
+		d, _, err := readDocument(file)
+		if err != nil {
+			return err
+		}
+		if err := g.declare(ctx, d); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	g.limits, err = intake.NewLimits(ctx, g.store, time.Now())
+	return err
+}
+
+func (g *gateway) declare(ctx context.Context, d *apply.Document) error {
+	declared, err := d.Resolve(ctx, g.store)
+	if err != nil {
+		return err
+	}
+	t := order.Declare(declared)
+	if err := g.store.Commit(ctx, t); err != nil {
+		return err
+	}
+	return t.Err
+}
+
+// serve answers both ports until ctx ends.
+func (g *gateway) serve(t *terminal) error {
+	protocol, err := net.Listen("tcp", g.cmd.Listen)
+	if err != nil {
+		return err
+	}
+	management, err := net.Listen("tcp", g.cmd.Admin)
+	if err != nil {
+		return errors.Join(err, protocol.Close())
+	}
+	front := g.server((&intake.Server{
+		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall,
+	}).Handler())
+	back := g.server(g.adminHandler())
+
+	flushing, stopFlushing := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { g.limits.Run(flushing, g.store, g.log) })
+	failed := make(chan error, 2)
+	background.Go(func() { failed <- g.answer(front, protocol) })
+	background.Go(func() { failed <- back.Serve(management) })
+
+	g.announce(t, protocol.Addr(), management.Addr())
+	select {
+	case <-t.Done():
+		g.log.Info("stopping; finishing what was accepted")
+		err = nil
+	case err = <-failed:
+	}
+	g.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err = errors.Join(err, front.Shutdown(ctx), back.Shutdown(ctx))
+	stopFlushing()
+	background.Wait()
+	return err
+}
+
+func (g *gateway) answer(front *http.Server, l net.Listener) error {
+	if g.cmd.TLSCert != "" {
+		return front.ServeTLS(l, g.cmd.TLSCert, g.cmd.TLSKey)
+	}
+	return front.Serve(l)
+}
+
+// server has limits for slow and idle peers.
+func (g *gateway) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      60 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (g *gateway) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version}).Register(mux)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", g.ready)
+	return mux
+}
+
+func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
+	err := g.store.Ready(r.Context())
+	if g.stopping.Load() {
+		err = errors.New("stopping")
+	}
+	if err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
+	scheme := "http"
+	if g.cmd.TLSCert != "" {
+		scheme = "https"
+	}
+	token := "as given"
+	if g.tokenAt != "" {
+		token = "in " + g.tokenAt
+	}
+	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s/router/rest\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
+		version, scheme, protocol, management, token, g.cmd.Database)
+	if g.cmd.Demo {
+		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key 12345678 --secret helloworld --session test status=QIMEN_ERP_TRANSFER tid=1\n",
+			contract.EventProduce.Method, protocol)
+	}
+}

@@ -1,0 +1,80 @@
+package contract
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Type is a field's type, in the word that the vendor's page uses.
+type Type string
+
+// The types of the pages. All but Boolean are bound to Go strings: order
+// numbers exceed 2^53, and a gateway must hand on a value as it came.
+const (
+	String  Type = "String"
+	Number  Type = "Number" // decimal digits
+	Boolean Type = "Boolean"
+)
+
+// Field is one row of a page's parameter table.
+type Field struct {
+	Name     string // on the wire, as on the page
+	Go       string // field of the bound struct
+	Type     Type
+	Required bool // 必须
+	Asked    bool // optional, yet the page says 需要填: its absence is a warning
+	Secret   bool // masked wherever it is shown, sealed where it is kept
+	MaxChars int  // longest value in characters; 0: no limit
+	MaxItems int  // most entries of a comma-separated value; 0: no limit
+	Example  string
+	Text     string // the page's description
+}
+
+// exceeded reports whether value breaks the row's limits.
+func (f *Field) exceeded(value string) bool {
+	if f.MaxItems > 0 && strings.Count(value, ",") >= f.MaxItems {
+		return true
+	}
+	// A value has at most as many characters as bytes.
+	if f.MaxChars == 0 || len(value) <= f.MaxChars {
+		return false
+	}
+	n := 0
+	for range value {
+		n++
+	}
+	return n > f.MaxChars
+}
+
+// Blank reports whether a value counts as not given: it is empty or consists
+// of white space as Java's Character.isWhitespace sees it, because the Java SDK
+// is the client that drops such values from the wire and from the signature.
+func Blank(value string) bool {
+	for _, r := range value {
+		if !javaSpace(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func javaSpace(r rune) bool {
+	switch {
+	case r >= '\t' && r <= '\r', r >= 0x1c && r <= 0x1f, r == ' ':
+		return true
+	case r < 0x80, r == 0xa0, r == 0x2007, r == 0x202f: // no-break spaces are not white space to Java
+		return false
+	}
+	return unicode.In(r, unicode.Zs, unicode.Zl, unicode.Zp)
+}
+
+// Digits reports whether value consists of one or more ASCII digits: what the
+// pages mean by Number.
+func Digits(value string) bool {
+	for i := range len(value) {
+		if value[i] < '0' || value[i] > '9' {
+			return false
+		}
+	}
+	return value != ""
+}

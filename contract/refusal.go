@@ -1,0 +1,74 @@
+package contract
+
+// Advice is what a caller should do about an answer that says no.
+type Advice string
+
+// The four things a caller can do.
+const (
+	Fix   Advice = "fix"   // the call is wrong; sending it again unchanged cannot help
+	Retry Advice = "retry" // send it again after a pause
+	Done  Advice = "done"  // what was asked has happened before: treat it as success
+	Stop  Advice = "stop"  // the call is right and the answer is final
+)
+
+// Refusal is one row of a page's error table: one way in which one API says no
+// in its own words.
+type Refusal struct {
+	Code     string // the vendor's literal text, misspellings included
+	Text     string // the vendor's description
+	Solution string // the vendor's advice, in its words
+	Advice   Advice
+	Reserved string // why nothing produces the row; empty for rows that are produced
+}
+
+// Error returns the row's code.
+func (r *Refusal) Error() string { return r.Code }
+
+// InvalidParameter is the sample in the 异常示例 of every TOP page. The
+// parameter's name follows the code behind a colon.
+var InvalidParameter = &Refusal{
+	Code: "isv.invalid-parameter", Text: "非法参数", Advice: Fix,
+}
+
+// Error is one call's refusal: the row that refuses it, and what the row leaves
+// open. [errors.Is] finds the row.
+type Error struct {
+	Row    error  // a [Fault] or a *[Refusal]
+	Detail string // the parameter's name, or the seconds of a ban
+}
+
+// About refuses with a row and its open part.
+func About(row error, detail string) error { return &Error{Row: row, Detail: detail} }
+
+// Error names the row and the detail.
+func (e *Error) Error() string { return e.Row.Error() + " (" + e.Detail + ")" }
+
+// Unwrap returns the row.
+func (e *Error) Unwrap() error { return e.Row }
+
+// Refused is an answer that says no, as it stands on the wire. A gateway fills
+// it from a row; a client fills it from an answer, and [errors.Is] then finds
+// the row again.
+type Refused struct {
+	Code      string // "50"; TOP's codes are numbers
+	Text      string // msg
+	SubCode   string // empty when the answer has none
+	SubText   string // sub_msg
+	RequestID string
+	Row       error // the Fault or Refusal it is an instance of; nil when no table has it
+}
+
+// Error prints code, text and sub code.
+func (r *Refused) Error() string {
+	s := r.Code + " " + r.Text
+	if r.SubCode != "" {
+		s += ": " + r.SubCode
+	}
+	if r.SubText != "" {
+		s += " (" + r.SubText + ")"
+	}
+	return s
+}
+
+// Unwrap returns the row.
+func (r *Refused) Unwrap() error { return r.Row }

@@ -1,0 +1,135 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// AppPath names an app.
+type AppPath struct {
+	Key string `path:"key" doc:"app_key"`
+}
+
+type appOutput struct {
+	Status int
+	Body   apply.App
+}
+
+// Rotation replaces an app's secret.
+type Rotation struct {
+	Secret  contract.Secret `json:"secret" doc:"The new secret"`
+	Overlap string          `json:"overlap,omitempty" doc:"How long the old one is accepted, such as 24h; absent: not at all"`
+}
+
+func (s *Server) registerApps(api huma.API) {
+	huma.Register(api, huma.Operation{OperationID: "list-apps", Method: http.MethodGet, Path: "/v1/apps", Summary: "List apps"},
+		func(ctx context.Context, in *TextPage) (*listOutput[apply.App], error) {
+			apps, err := s.Store.Apps(ctx, in.After, in.Limit)
+			if err != nil {
+				return nil, failed(err)
+			}
+			next := ""
+			if len(apps) > 0 {
+				next = apps[len(apps)-1].Key
+			}
+			return page(apps, in.Limit, next, apply.AppOf), nil
+		})
+	huma.Register(api, huma.Operation{OperationID: "get-app", Method: http.MethodGet, Path: "/v1/apps/{key}", Summary: "Show an app"},
+		func(ctx context.Context, in *AppPath) (*appOutput, error) {
+			return s.showApp(ctx, in.Key, http.StatusOK)
+		})
+	huma.Register(api, huma.Operation{
+		OperationID: "put-app", Method: http.MethodPut, Path: "/v1/apps/{key}", Summary: "Declare an app",
+		RequestBody: body[apply.App](api, "application/json"), MaxBodyBytes: maxBody,
+	}, func(ctx context.Context, in *struct {
+		AppPath
+		RawBody []byte
+	}) (*appOutput, error) {
+		var app apply.App
+		if err := apply.ParseJSON(in.RawBody, &app); err != nil {
+			return nil, unread(err)
+		}
+		if app.Key != "" && app.Key != in.Key {
+			return nil, problem(http.StatusUnprocessableEntity, "key differs from the path", Detail{"body.key", "leave it out, or make it the path's"})
+		}
+		app.Key = in.Key
+		existed, err := s.hasApp(ctx, in.Key)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.declare(ctx, &apply.Document{Apps: []apply.App{app}}); err != nil {
+			return nil, err
+		}
+		return s.showApp(ctx, in.Key, created(existed))
+	})
+	huma.Register(api, huma.Operation{OperationID: "delete-app", Method: http.MethodDelete, Path: "/v1/apps/{key}", Summary: "Delete an app with its sessions", DefaultStatus: http.StatusNoContent},
+		func(ctx context.Context, in *AppPath) (*none, error) {
+			if _, err := s.Store.App(ctx, in.Key); err != nil {
+				return nil, failed(err)
+			}
+			return nil, s.commit(ctx, order.DropApp(in.Key))
+		})
+	huma.Register(api, huma.Operation{
+		OperationID: "rotate-app", Method: http.MethodPost, Path: "/v1/apps/{key}/rotate", Summary: "Replace an app's secret",
+		RequestBody: body[Rotation](api, "application/json"),
+	}, func(ctx context.Context, in *struct {
+		AppPath
+		RawBody []byte
+	}) (*appOutput, error) {
+		if err := s.rotateApp(ctx, in.Key, in.RawBody); err != nil {
+			return nil, err
+		}
+		return s.showApp(ctx, in.Key, http.StatusOK)
+	})
+}
+
+func (s *Server) hasApp(ctx context.Context, key string) (bool, error) {
+	_, err := s.Store.App(ctx, key)
+	if errors.Is(err, order.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *Server) showApp(ctx context.Context, key string, status int) (*appOutput, error) {
+	app, err := s.Store.App(ctx, key)
+	if err != nil {
+		return nil, failed(err)
+	}
+	return &appOutput{Status: status, Body: apply.AppOf(app)}, nil
+}
+
+func (s *Server) rotateApp(ctx context.Context, key string, raw []byte) error {
+	var r Rotation
+	if err := apply.ParseJSON(raw, &r); err != nil {
+		return unread(err)
+	}
+	overlap, err := time.ParseDuration(r.Overlap)
+	if r.Overlap == "" {
+		overlap, err = 0, nil
+	}
+	switch {
+	case err != nil || overlap < 0:
+		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.overlap", "write a duration such as 24h"})
+	case r.Secret == "" || r.Secret == contract.Masked:
+		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.secret", "is required"})
+	}
+	old, err := s.Store.App(ctx, key)
+	if err != nil {
+		return failed(err)
+	}
+	app := *old
+	app.Secret, app.OldSecret, app.OldUntil = r.Secret, "", time.Time{}
+	if overlap > 0 {
+		app.OldSecret, app.OldUntil = old.Secret, s.Clock().Add(overlap)
+	}
+	return s.commit(ctx, order.Declare(order.Declared{Apps: []*order.App{&app}}))
+}

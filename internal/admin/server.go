@@ -1,0 +1,210 @@
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// maxBody is the largest request body in bytes: an import of the most orders.
+const maxBody = 64 << 20
+
+// Server answers the management API.
+type Server struct {
+	Store   order.Store
+	Token   contract.Secret // of every request, as Authorization: Bearer
+	Clock   func() time.Time
+	Log     *slog.Logger
+	Version string
+}
+
+// Register adds the API's paths to mux.
+func (s *Server) Register(mux *http.ServeMux) {
+	wordErrors()
+	api := humago.New(mux, huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info:    &huma.Info{Title: "Ordergate management API", Version: s.Version},
+			Components: &huma.Components{
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}},
+			},
+			Security: []map[string][]string{{"token": {}}},
+		},
+		OpenAPIPath:   "/v1/openapi",
+		Formats:       huma.DefaultFormats,
+		DefaultFormat: "application/json",
+	})
+	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
+		if !s.authorized(ctx.Header("Authorization")) {
+			_ = huma.WriteErr(api, ctx, http.StatusUnauthorized, "send the admin token as Authorization: Bearer TOKEN; serve printed where it is kept")
+			return
+		}
+		next(ctx)
+	})
+	s.registerApps(api)
+	s.registerSessions(api)
+	s.registerOrders(api)
+	s.registerEvents(api)
+	s.registerApply(api)
+}
+
+func (s *Server) authorized(header string) bool {
+	token, ok := strings.CutPrefix(header, "Bearer ")
+	return ok && s.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(s.Token)) == 1
+}
+
+// Problem is an error answer, RFC 9457.
+type Problem struct {
+	Type   string   `json:"type"`
+	Title  string   `json:"title"`
+	Code   int      `json:"status"`
+	Detail string   `json:"detail"`
+	Errors []Detail `json:"errors,omitempty"`
+}
+
+// Detail is what is wrong with one field. It does not repeat the value, which
+// may be a secret.
+type Detail struct {
+	Location string `json:"location"`
+	Message  string `json:"message"`
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Code }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return "application/problem+json" }
+
+func problem(code int, detail string, errs ...Detail) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(code), Code: code, Detail: detail, Errors: errs}
+}
+
+// wordErrors makes the library's own errors problems of ours.
+var wordErrors = sync.OnceFunc(func() {
+	huma.NewError = func(code int, detail string, errs ...error) huma.StatusError {
+		p := problem(code, detail)
+		if code >= http.StatusInternalServerError {
+			return p // what broke inside is for the log
+		}
+		for _, err := range errs {
+			var d *huma.ErrorDetail
+			if errors.As(err, &d) {
+				p.Errors = append(p.Errors, Detail{d.Location, d.Message})
+			} else if err != nil {
+				p.Errors = append(p.Errors, Detail{Message: err.Error()})
+			}
+		}
+		return p
+	}
+})
+
+// failed words an error of reading, checking or storing.
+func failed(err error) error {
+	if mistakes, ok := errors.AsType[apply.Mistakes](err); ok {
+		p := problem(http.StatusUnprocessableEntity, "the document is wrong; nothing was stored")
+		for _, m := range mistakes {
+			p.Errors = append(p.Errors, Detail{m.Location, m.Text})
+		}
+		return p
+	}
+	switch {
+	case errors.Is(err, order.ErrNotFound):
+		return problem(http.StatusNotFound, "there is none of that key")
+	case errors.Is(err, order.ErrBusy), errors.Is(err, order.ErrNotStored):
+		return problem(http.StatusServiceUnavailable, "not stored; try again")
+	}
+	return err
+}
+
+// unread words a body that does not parse.
+func unread(err error) error {
+	return problem(http.StatusUnprocessableEntity, "the body does not parse; nothing was stored", Detail{"body", err.Error()})
+}
+
+// commit stores what one task decides.
+func (s *Server) commit(ctx context.Context, t *order.Task) error {
+	if err := s.Store.Commit(context.WithoutCancel(ctx), t); err != nil {
+		return failed(err)
+	}
+	return t.Err
+}
+
+// declare checks a document and stores it.
+func (s *Server) declare(ctx context.Context, d *apply.Document) error {
+	declared, err := d.Resolve(ctx, s.Store)
+	if err != nil {
+		return failed(err)
+	}
+	return s.commit(ctx, order.Declare(declared))
+}
+
+// body describes a request body that is parsed here, not by the library.
+func body[T any](api huma.API, types ...string) *huma.RequestBody {
+	schema := api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+	b := &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
+	for _, t := range types {
+		b.Content[t] = &huma.MediaType{Schema: schema}
+	}
+	return b
+}
+
+// List is a page of a list.
+type List[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"Pass as after to get the next page; absent on the last"`
+}
+
+// listOutput is a page as an answer.
+type listOutput[T any] struct{ Body List[T] }
+
+// page shows what a store returned.
+func page[S, T any](items []S, limit int, next string, show func(S) T) *listOutput[T] {
+	out := &listOutput[T]{List[T]{Items: make([]T, 0, len(items))}}
+	for _, item := range items {
+		out.Body.Items = append(out.Body.Items, show(item))
+	}
+	if len(items) == limit {
+		out.Body.Next = next
+	}
+	return out
+}
+
+// TextPage is where a page of a list sorted by a text starts.
+type TextPage struct {
+	After string `query:"after" doc:"next of the page before"`
+	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+}
+
+// NumberPage is where a page of a list sorted by a number starts.
+type NumberPage struct {
+	After int64 `query:"after" minimum:"0" doc:"next of the page before"`
+	Limit int   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+}
+
+// created is the status of a PUT.
+func created(existed bool) int {
+	if existed {
+		return http.StatusOK
+	}
+	return http.StatusCreated
+}
+
+// none is an answer without a body.
+type none struct{}

@@ -1,0 +1,114 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+// Server answers the protocol port. Fields without a comment are required.
+type Server struct {
+	Store          order.Store
+	Limits         *Limits
+	Clock          func() time.Time
+	Log            *slog.Logger
+	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
+	Observe        func(Outcome)  // told of every call; nil: nobody
+}
+
+// Outcome is how a call ended, for metrics.
+type Outcome struct {
+	API      string // empty when the call named none that is known
+	Answer   string // "ok", or the code of the row that refused it
+	Duration time.Duration
+}
+
+// Handler serves the protocol port's paths.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/router/rest", s.serveTOP)
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	return mux
+}
+
+func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
+	started := time.Now()
+	var top wire.TOP
+	c := &topCall{server: s, http: r, now: s.Clock(), id: wire.NewRequestID()}
+	c.Call, c.broken = top.Open(w, r)
+	err := c.run()
+	format, _ := c.Format()
+	outcome := Outcome{Answer: "ok"}
+	if c.rule.API != nil {
+		outcome.API = c.rule.API.Method
+	}
+	var answer wire.Answer
+	if err != nil {
+		refused := top.Refused(err, c.id)
+		outcome.Answer = s.logRefusal(c, refused, err)
+		answer = top.Refuse(format, refused)
+	} else {
+		answer = top.Reply(format, c.rule.API, c.task.Reply, c.id)
+	}
+	if err := top.Write(w, r, answer); err != nil {
+		s.Log.Debug("answer not sent", "id", c.id, "error", err)
+	}
+	if s.Observe != nil {
+		outcome.Duration = time.Since(started)
+		s.Observe(outcome)
+	}
+}
+
+// run walks the checks, then commits the call.
+func (c *topCall) run() error {
+	for i := range TOPChecks {
+		if err := TOPChecks[i].run(c); err != nil {
+			return err
+		}
+	}
+	// The commit is waited for even when the caller hangs up.
+	err := c.server.Store.Commit(context.WithoutCancel(c.http.Context()), c.task)
+	if errors.Is(err, order.ErrBusy) {
+		return contract.Busy
+	}
+	if err != nil {
+		return err
+	}
+	return c.task.Err
+}
+
+// logRefusal logs a refused call and returns the code that counts it. What an
+// API refuses in its own words is everyday traffic; the rest wants attention.
+func (s *Server) logRefusal(c *topCall, refused *contract.Refused, err error) string {
+	level, answer := slog.LevelInfo, refused.Code
+	switch refusal, isRefusal := errors.AsType[*contract.Refusal](err); {
+	case isRefusal:
+		level, answer = slog.LevelDebug, refusal.Code
+	case refused.Row == contract.Unavailable:
+		level = slog.LevelError
+	}
+	if !s.Log.Enabled(c.http.Context(), level) {
+		return answer
+	}
+	method, _ := c.Get("method")
+	app, _ := c.Get("app_key")
+	s.Log.Log(c.http.Context(), level, "call refused",
+		"id", c.id, "api", clip(method), "app", clip(app), "code", refused.Code, "sub_code", refused.SubCode,
+		"from", c.http.RemoteAddr, "reason", err.Error())
+	return answer
+}
+
+// clip keeps what strangers send from filling the log.
+func clip(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "…"
+	}
+	return s
+}

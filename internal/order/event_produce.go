@@ -1,0 +1,249 @@
+package order
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+type step struct {
+	Status string
+	State  State
+}
+
+// steps are the statuses that the pages name, and the state that each brings a
+// line to. Other statuses (split, merge) are accepted and move nothing.
+var steps = []step{
+	{contract.StatusTransfer, Transferred},
+	{contract.StatusCheck, Checked},
+	{contract.StatusNotify, Notified},
+	{contract.StatusOut, Out},
+}
+
+// stepOf returns a status's place among the steps; unlisted ones come last.
+func stepOf(status string) int {
+	i := slices.IndexFunc(steps, func(s step) bool { return s.Status == status })
+	if i < 0 {
+		return len(steps)
+	}
+	return i
+}
+
+// produced is one event.produce, read as the rules see it.
+type produced struct {
+	*contract.EventProduceRequest
+	call     *Call
+	order    Key
+	state    State    // empty: the status moves nothing
+	lines    []string // empty: the whole order
+	detail   string
+	warnings []string
+}
+
+// produceEvent judges taobao.qimen.event.produce. The order of the checks is
+// that of the protocol notes (qimen.md 7.1): topic, content, create, event_time,
+// and last, in the ledger, whether the status has flowed back before.
+func produceEvent(c *Call) (*Task, error) {
+	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	p.read()
+	return &Task{Orders: []Key{p.order}, Decide: p.decide}, nil
+}
+
+func (p *produced) check() error {
+	if !isTopic(p.Status) {
+		return contract.TopicEmpty
+	}
+	topic, ok := p.call.App.Topic(p.Status)
+	if !ok {
+		return contract.TopicNotAllowed
+	}
+	if !contract.Blank(p.Extension) {
+		if err := checkExtension(p.Extension, topic); err != nil {
+			return err
+		}
+	}
+	if !contract.Blank(p.Created) && !contract.Digits(p.Created) {
+		return contract.About(contract.InvalidParameter, "create")
+	}
+	if !contract.Blank(p.OccurredAt) && p.OccurredAt != contract.EventTimeSample {
+		if _, ok := contract.ParseTime(p.OccurredAt); !ok {
+			return contract.About(contract.InvalidParameter, "event_time")
+		}
+	}
+	return nil
+}
+
+// isTopic matches ^[A-Z][A-Z0-9_]{2,63}$.
+func isTopic(s string) bool {
+	if len(s) < 3 || len(s) > 64 || s[0] < 'A' || s[0] > 'Z' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c != '_' && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+// pairSample is the shape of the page's own example for ext, which is not JSON
+// and yet what real callers send: two strings with a comma for the colon.
+var pairSample = regexp.MustCompile(`^\s*\{\s*("(?:[^"\\]|\\.)*")\s*,\s*("(?:[^"\\]|\\.)*")\s*\}\s*$`)
+
+// checkExtension checks that ext is a JSON object with no key that the topic
+// does not have.
+func checkExtension(ext string, topic Topic) error {
+	if pair := pairSample.FindStringSubmatch(ext); pair != nil {
+		ext = "{" + pair[1] + ":" + pair[2] + "}"
+	}
+	object := strings.HasPrefix(strings.TrimLeft(ext, " \t\r\n"), "{")
+	if topic.ExtFields == nil {
+		if !object || !json.Valid([]byte(ext)) {
+			return contract.BrokenJSON
+		}
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if !object || json.Unmarshal([]byte(ext), &fields) != nil {
+		return contract.BrokenJSON
+	}
+	for name := range fields {
+		if !slices.Contains(topic.ExtFields, name) {
+			return contract.UnmatchedField
+		}
+	}
+	return nil
+}
+
+// read finds the order, the lines and the mark that an accepted event is about.
+func (p *produced) read() {
+	p.order = Key{Platform: Taobao, Seller: p.call.Seller, Number: p.OrderID}
+	platform, nick := !contract.Blank(p.Platform), !contract.Blank(p.Nick)
+	if platform && p.Platform != "MAIN" {
+		p.order.Platform = p.Platform
+	}
+	if platform && !slices.ContainsFunc(contract.Platforms, func(c contract.Param) bool { return c.Name == p.Platform }) {
+		p.warn(WarnPlatformCode)
+	}
+	switch {
+	case platform && nick:
+		p.order.Seller = p.Nick
+	case nick:
+		p.warn(WarnNickAlone)
+	}
+	p.lines = splitIDs(p.SubOrders)
+	i := stepOf(p.Status)
+	if i == len(steps) { // only the listed ones are one and the same event when repeated
+		sum := sha256.Sum256([]byte(p.Extension))
+		p.detail = hex.EncodeToString(sum[:16])
+		return
+	}
+	p.state = steps[i].State
+	if contract.Blank(p.ERPOrderID) || len(p.lines) == 0 {
+		p.warn(WarnNotGiven)
+	}
+}
+
+func (p *produced) warn(w Warning) { p.warnings = append(p.warnings, w.Code) }
+
+// splitIDs reads a comma-separated list: trimmed, without empties and repeats.
+func splitIDs(list string) []string {
+	var ids []string
+	seen := map[string]bool{}
+	for id := range strings.SplitSeq(list, ",") {
+		if id = strings.TrimSpace(id); id != "" && !seen[id] {
+			seen[id] = true
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (p *produced) decide(v *View) (Decision, error) {
+	o := v.Orders[p.order]
+	fresh := p.freshMarks(o)
+	if len(fresh) == 0 && p.call.App.Authority != Upstream {
+		return Decision{}, contract.AlreadyBackflow
+	}
+	change := Change{Key: p.order, Header: o.Header, Marks: fresh}
+	early := p.move(o, &change)
+	warnings := p.warnings
+	if early {
+		warnings = append(slices.Clip(warnings), WarnStepOrder.Code)
+	}
+	reply := &contract.EventProduceReply{Success: true}
+	return Decision{
+		Reply:  reply,
+		Orders: []Change{change},
+		Events: []Event{{
+			ID: NewEventID(), API: p.call.API.Method, Order: p.order, Lines: p.lines,
+			App: p.call.App.Key, At: p.call.At, Record: p.call.Record.JSON(),
+			Answer: append(p.call.API.AppendJSON([]byte{'{'}, reply), '}'), Warnings: warnings,
+		}},
+	}, nil
+}
+
+// freshMarks returns the marks that the event adds: none when it has flowed
+// back before, either for the whole order or for every line it names.
+func (p *produced) freshMarks(o *Order) []Mark {
+	mark := Mark{Status: p.Status, ERPOrderID: p.ERPOrderID, Detail: p.detail}
+	if contract.Blank(mark.ERPOrderID) {
+		mark.ERPOrderID = ""
+	}
+	known := map[string]bool{}
+	for _, m := range o.Marks {
+		if m.Status == mark.Status && m.ERPOrderID == mark.ERPOrderID && m.Detail == mark.Detail {
+			known[m.Line] = true
+		}
+	}
+	switch {
+	case known[""]:
+		return nil
+	case len(p.lines) == 0:
+		return []Mark{mark}
+	}
+	var fresh []Mark
+	for _, line := range p.lines {
+		if mark.Line = line; !known[line] {
+			fresh = append(fresh, mark)
+		}
+	}
+	return fresh
+}
+
+// move brings lines to the event's state, never back, and reports whether one
+// of them had come further before.
+func (p *produced) move(o *Order, c *Change) (early bool) {
+	advance := func(l Line) {
+		before := l.State
+		l.State = later(o.Platform, before, p.state)
+		early = early || p.state != "" && l.State != p.state
+		if _, known := o.Line(l.Number); !known || l.State != before {
+			c.Lines = append(c.Lines, l)
+		}
+	}
+	if len(p.lines) > 0 {
+		for _, number := range p.lines {
+			l, known := o.Line(number)
+			if !known {
+				l = Line{Number: number, Kind: Physical, State: o.Reached}
+			}
+			advance(l)
+		}
+		return early
+	}
+	c.Header.Reached = later(o.Platform, o.Reached, p.state)
+	early = p.state != "" && c.Header.Reached != p.state
+	for _, l := range o.Lines {
+		advance(l)
+	}
+	return early
+}

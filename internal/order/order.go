@@ -1,0 +1,137 @@
+package order
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Key names an order.
+type Key struct {
+	Platform string
+	Seller   string
+	Number   string
+}
+
+// Order is one order as the ledger knows it.
+type Order struct {
+	ID int64 // the store's; 0 until stored
+	Key
+	Header
+	Stage     State // that of the line that has come least far
+	Lines     []Line
+	Marks     []Mark
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Header is what an order knows besides its lines and marks.
+type Header struct {
+	Reached      State // how far whole-order events have come; lines seen later start there
+	Buyer        string
+	BuyerOpenUID string
+	PaidAt       time.Time // zero: unknown
+}
+
+// Line is a sub order (Taobao) or an order line (Suning).
+type Line struct {
+	Number       string
+	Kind         Kind
+	Quantity     string // decimal text; empty: unknown
+	State        State
+	SupplierCode string
+}
+
+// Kind is what a line sells.
+type Kind string
+
+// The kinds of lines. All but Physical are virtual goods.
+const (
+	Physical Kind = "physical"
+	Recharge Kind = "recharge"
+	Card     Kind = "card"
+	Gift     Kind = "gift"
+)
+
+// Kinds lists the kinds that may be declared.
+var Kinds = []Kind{Physical, Recharge, Card, Gift}
+
+// Mark records that a status of an order flowed back (回流). The same mark is
+// accepted once.
+type Mark struct {
+	Status     string
+	ERPOrderID string
+	Detail     string // tells events of one unlisted status apart; empty for the listed ones
+	Line       string // empty: the whole order
+}
+
+// Change is what a decision does to one order.
+type Change struct {
+	Key    Key
+	Header Header
+	Lines  []Line // to be added or replaced, by number
+	Marks  []Mark // to be added
+}
+
+// Fresh returns an order that nothing is known of.
+func Fresh(k Key) *Order {
+	first := States(k.Platform)[0]
+	return &Order{Key: k, Header: Header{Reached: first}, Stage: first}
+}
+
+// Line returns the line of that number.
+func (o *Order) Line(number string) (Line, bool) {
+	i := slices.IndexFunc(o.Lines, func(l Line) bool { return l.Number == number })
+	if i < 0 {
+		return Line{}, false
+	}
+	return o.Lines[i], true
+}
+
+// Apply brings the order to where a change leaves it.
+func (o *Order) Apply(c Change, now time.Time) {
+	if o.CreatedAt.IsZero() {
+		o.CreatedAt = now
+	}
+	o.UpdatedAt = now
+	o.Header = c.Header
+	for _, l := range c.Lines {
+		if i := slices.IndexFunc(o.Lines, func(old Line) bool { return old.Number == l.Number }); i >= 0 {
+			o.Lines[i] = l
+		} else {
+			o.Lines = append(o.Lines, l)
+		}
+	}
+	o.Marks = append(o.Marks, c.Marks...)
+	o.Stage = o.stage()
+}
+
+// stage is the state of the line that has come least far; without lines, what
+// whole-order events have reached.
+func (o *Order) stage() State {
+	if len(o.Lines) == 0 {
+		return o.Reached
+	}
+	states := States(o.Platform)
+	least := len(states)
+	for _, l := range o.Lines {
+		least = min(least, max(0, slices.Index(states, l.State)))
+	}
+	return states[least]
+}
+
+// Statuses lists the statuses that flowed back for a line, those of the whole
+// order included: first the known steps in their order, then the others.
+func (o *Order) Statuses(line string) []string {
+	var statuses []string
+	for _, m := range o.Marks {
+		if (m.Line == "" || m.Line == line) && !slices.Contains(statuses, m.Status) {
+			statuses = append(statuses, m.Status)
+		}
+	}
+	slices.SortFunc(statuses, func(a, b string) int {
+		return cmp.Or(cmp.Compare(stepOf(a), stepOf(b)), strings.Compare(a, b))
+	})
+	return statuses
+}

@@ -1,0 +1,99 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// Task is one piece of work for a store: what it must see and what it decides.
+// Tasks of many callers share a transaction.
+type Task struct {
+	// Orders are loaded before Decide is called; unknown ones as fresh orders.
+	Orders []Key
+	// Decide must be pure: it is called again when a transaction is repeated.
+	Decide func(*View) (Decision, error)
+
+	// Reply and Err are what Decide returned in the transaction that was
+	// committed. They are set before Commit returns nil.
+	Reply any
+	Err   error
+}
+
+// View is the state that a task decides on.
+type View struct {
+	Now    time.Time
+	Orders map[Key]*Order // read only
+}
+
+// Decision is what a task decided. When Decide refuses, nothing is written.
+type Decision struct {
+	Reply        any
+	Orders       []Change
+	Events       []Event
+	Apps         []*App
+	DropApps     []string // with their sessions
+	Sessions     []*Session
+	DropSessions []contract.Secret
+	Usage        []Usage // added to what is counted already
+}
+
+// The errors of a store.
+var (
+	// ErrBusy means that the queue is full; nothing was written.
+	ErrBusy = errors.New("too much is waiting to be stored")
+	// ErrNotStored means that the transaction failed or that its outcome is
+	// unknown. The change may stand.
+	ErrNotStored = errors.New("not stored")
+	// ErrNotFound means that a look-up by key found nothing.
+	ErrNotFound = errors.New("not found")
+)
+
+// Store keeps the ledger. All methods may be called at the same time.
+type Store interface {
+	// Commit decides tasks in their order and returns when the decisions are
+	// durable, refusals included. All tasks of one call stand in one
+	// transaction. The error is ErrBusy or ErrNotStored.
+	Commit(ctx context.Context, tasks ...*Task) error
+
+	// App and Session serve every call: they answer from memory where they
+	// can. A committed change is seen by the next look-up.
+	App(ctx context.Context, key string) (*App, error)
+	Session(ctx context.Context, token contract.Secret) (*Session, error)
+
+	// Lists are sorted by their natural key; after is the last one seen.
+	Apps(ctx context.Context, after string, limit int) ([]*App, error)
+	Sessions(ctx context.Context, after int64, limit int) ([]*Session, int64, error)
+	Orders(ctx context.Context, f OrderFilter) ([]*Order, error)
+	Events(ctx context.Context, f EventFilter) ([]*Event, error)
+
+	// Usage returns the calls counted for a day, by app.
+	Usage(ctx context.Context, day string) (map[string]int64, error)
+
+	// Ready returns nil when calls can be stored.
+	Ready(ctx context.Context) error
+	// Close finishes what was accepted and closes the database.
+	Close() error
+}
+
+// OrderFilter selects orders, sorted by ID. Zero fields do not filter.
+type OrderFilter struct {
+	Key         Key // any of its fields
+	Stage       State
+	UpdatedUpTo time.Time
+	Prefix      string // of the number
+	After       int64  // ID
+	Limit       int
+}
+
+// EventFilter selects events, sorted by Seq. Zero fields do not filter.
+type EventFilter struct {
+	Seq     int64
+	Order   string // order number
+	OrderID int64
+	API     string
+	After   int64 // Seq
+	Limit   int
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// maxGroup is how many tasks share a transaction at most.
+const maxGroup = 512
+
+// unit is one call of Commit: tasks that stand in one transaction.
+type unit struct {
+	tasks []*order.Task
+	done  chan error
+}
+
+// committer groups what waits into transactions, one at a time.
+type committer struct {
+	engine    engine
+	directory *directory
+	clock     func() time.Time
+	log       *slog.Logger
+	onCommit  func(Group)
+
+	mu      sync.RWMutex // guards closed, and queue against a send after close
+	closed  bool
+	queue   chan *unit
+	stopped chan struct{}
+}
+
+func newCommitter(e engine, d *directory, o Options) *committer {
+	c := &committer{
+		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit,
+		queue: make(chan *unit, o.Queue), stopped: make(chan struct{}),
+	}
+	go c.run()
+	return c
+}
+
+// Commit implements [order.Store]. It always waits for the outcome: a task's
+// texts may live in the caller's buffers.
+func (c *committer) Commit(ctx context.Context, tasks ...*order.Task) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", order.ErrNotStored, err)
+	}
+	u := &unit{tasks: tasks, done: make(chan error, 1)}
+	if err := c.enqueue(u); err != nil {
+		return err
+	}
+	return <-u.done
+}
+
+func (c *committer) enqueue(u *unit) error {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.closed {
+		return fmt.Errorf("%w: closing", order.ErrNotStored)
+	}
+	select {
+	case c.queue <- u:
+		return nil
+	default:
+		return order.ErrBusy
+	}
+}
+
+// stop refuses what comes from now on and returns when all that was accepted
+// has been answered.
+func (c *committer) stop() {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.queue)
+	}
+	c.mu.Unlock()
+	<-c.stopped
+}
+
+func (c *committer) run() {
+	defer close(c.stopped)
+	group := make([]*unit, 0, maxGroup)
+	for first := range c.queue {
+		// No timer delays a lone call. Yielding instead lets callers that are
+		// runnable enqueue first, which doubles the size of the groups.
+		runtime.Gosched()
+		runtime.Gosched()
+		group = c.drain(append(group[:0], first))
+		c.commit(group)
+	}
+}
+
+func (c *committer) drain(group []*unit) []*unit {
+	for n := len(group[0].tasks); n < maxGroup; {
+		select {
+		case u, open := <-c.queue:
+			if !open {
+				return group
+			}
+			group = append(group, u)
+			n += len(u.tasks)
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+func (c *committer) commit(group []*unit) {
+	started := time.Now()
+	b := batch{now: c.clock(), log: c.log}
+	for _, u := range group {
+		b.tasks = append(b.tasks, u.tasks...)
+	}
+	err := c.engine.transact(b.keys(), b.decide)
+	if err != nil {
+		c.log.Error("transaction failed", "tasks", len(b.tasks), "error", err)
+		err = fmt.Errorf("%w: %w", order.ErrNotStored, err)
+	}
+	c.directory.forget(b.writes) // also when the outcome is unknown
+	for _, u := range group {
+		u.done <- err
+	}
+	if c.onCommit != nil {
+		c.onCommit(Group{Tasks: len(b.tasks), Events: len(b.writes.events), Duration: time.Since(started), Err: err})
+	}
+}

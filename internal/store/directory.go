@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// maxCached bounds each of the directory's maps. A full map is emptied: the
+// next look-ups fill it again.
+const maxCached = 100_000
+
+// directory keeps apps and sessions in memory, because every call looks both up.
+type directory struct {
+	engine engine
+
+	mu         sync.RWMutex
+	generation int // changes when anything was forgotten
+	apps       map[string]*order.App
+	sessions   map[contract.Secret]*order.Session
+}
+
+func newDirectory(e engine) *directory {
+	return &directory{engine: e, apps: map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}}
+}
+
+// App implements [order.Store].
+func (d *directory) App(ctx context.Context, key string) (*order.App, error) {
+	return cached(ctx, d, d.apps, key, d.engine.loadApp)
+}
+
+// Session implements [order.Store].
+func (d *directory) Session(ctx context.Context, token contract.Secret) (*order.Session, error) {
+	return cached(ctx, d, d.sessions, token, d.engine.loadSession)
+}
+
+func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, key K, load func(context.Context, K) (V, error)) (V, error) {
+	d.mu.RLock()
+	v, ok := m[key]
+	generation := d.generation
+	d.mu.RUnlock()
+	if ok {
+		return v, nil
+	}
+	v, err := load(ctx, key)
+	if err != nil {
+		return v, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation == generation { // else what was loaded may be older than a change
+		if len(m) >= maxCached {
+			clear(m)
+		}
+		m[key] = v
+	}
+	return v, nil
+}
+
+// forget drops what a transaction may have changed.
+func (d *directory) forget(w *writes) {
+	if w == nil || len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions) == 0 {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generation++
+	for _, a := range w.apps {
+		delete(d.apps, a.Key)
+	}
+	for _, key := range w.dropApps {
+		delete(d.apps, key)
+	}
+	if len(w.dropApps) > 0 {
+		clear(d.sessions)
+	}
+	for _, s := range w.sessions {
+		delete(d.sessions, s.Token)
+	}
+	for _, token := range w.dropSessions {
+		delete(d.sessions, token)
+	}
+}

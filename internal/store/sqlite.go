@@ -1,0 +1,206 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"syscall"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitemigration"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/ordergate/ordergate/internal/secret"
+)
+
+//go:embed migrations/sqlite/*.sql
+var sqliteMigrations embed.FS
+
+// sqliteReaders is how many connections read. Readers take CPU from the
+// committer, so they are few.
+const sqliteReaders = 2
+
+// sqliteStore is the ledger in one SQLite file. One connection writes, and only
+// the committer uses it.
+type sqliteStore struct {
+	*committer
+	*directory
+	key    *secret.Key
+	write  *sqlite.Conn
+	read   *sqlitex.Pool
+	lock   *os.File
+	nextID ids
+
+	failCommit func() error // fault injection in tests
+}
+
+// ids are the next keys to give out. Only the committer uses them.
+type ids struct{ order, event int64 }
+
+func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, err error) {
+	o.Queue = cmp.Or(o.Queue, 4096)
+	o.Log = cmp.Or(o.Log, slog.Default())
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	s := &sqliteStore{key: o.Key}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("opening %s: %w", path, err), s.close())
+		}
+	}()
+	if s.lock, err = lockFile(path + ".lock"); err != nil {
+		return nil, err
+	}
+	if s.write, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL); err != nil {
+		return nil, err
+	}
+	if err := prepareWriter(s.write); err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.checkKey(); err != nil {
+		return nil, err
+	}
+	if s.nextID, err = readIDs(s.write); err != nil {
+		return nil, err
+	}
+	s.read, err = sqlitex.NewPool(path, sqlitex.PoolOptions{
+		Flags: sqlite.OpenReadOnly | sqlite.OpenWAL, PoolSize: sqliteReaders,
+		PrepareConn: func(c *sqlite.Conn) error { return sqlitex.ExecuteTransient(c, "PRAGMA cache_size = -16384", nil) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.directory = newDirectory(s)
+	s.committer = newCommitter(s, s.directory, o)
+	return s, nil
+}
+
+// lockFile keeps a second process away from the database: keys and caches are
+// this process's own. The lock goes with the process.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(errors.New("another process serves this database; stop it, or name another with --database"), f.Close())
+	}
+	return f, nil
+}
+
+func prepareWriter(c *sqlite.Conn) error {
+	for _, pragma := range []string{
+		"PRAGMA synchronous = FULL", // every commit is on disk before it returns
+		"PRAGMA wal_autocheckpoint = 4000",
+		"PRAGMA cache_size = -65536",
+		"PRAGMA foreign_keys = ON",
+	} {
+		if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {
+			return fmt.Errorf("%s: %w", pragma, err)
+		}
+	}
+	return nil
+}
+
+func (s *sqliteStore) migrate(ctx context.Context) error {
+	names, err := fs.Glob(sqliteMigrations, "migrations/sqlite/*.sql")
+	if err != nil {
+		return err
+	}
+	schema := sqlitemigration.Schema{AppID: 0x4f726467} // "Ordg"
+	for _, name := range names {
+		sql, err := sqliteMigrations.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		schema.Migrations = append(schema.Migrations, string(sql))
+	}
+	var version int
+	err = sqlitex.ExecuteTransient(s.write, "PRAGMA user_version", &sqlitex.ExecOptions{
+		ResultFunc: func(row *sqlite.Stmt) error { version = row.ColumnInt(0); return nil },
+	})
+	if err != nil {
+		return err
+	}
+	if version > len(names) {
+		return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, len(names))
+	}
+	return sqlitemigration.Migrate(ctx, s.write, schema)
+}
+
+// checkKey refuses a key that cannot open what the database holds.
+func (s *sqliteStore) checkKey() error {
+	if s.key == nil {
+		return errors.New("no key to seal secrets with")
+	}
+	var known string
+	err := sqlitex.Execute(s.write, "SELECT value FROM meta WHERE name = 'key'", &sqlitex.ExecOptions{
+		ResultFunc: func(row *sqlite.Stmt) error { known = row.ColumnText(0); return nil },
+	})
+	switch {
+	case err != nil:
+		return err
+	case known == s.key.Fingerprint():
+		return nil
+	case known != "":
+		return fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, s.key.Fingerprint())
+	}
+	return sqlitex.Execute(s.write, "INSERT INTO meta (name, value) VALUES ('key', ?)", &sqlitex.ExecOptions{Args: []any{s.key.Fingerprint()}})
+}
+
+func readIDs(c *sqlite.Conn) (next ids, err error) {
+	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(max(seq), 0) + 1 FROM event) FROM orders", &sqlitex.ExecOptions{
+		ResultFunc: func(row *sqlite.Stmt) error {
+			next = ids{order: row.ColumnInt64(0), event: row.ColumnInt64(1)}
+			return nil
+		},
+	})
+	return next, err
+}
+
+// Ready implements [order.Store].
+func (s *sqliteStore) Ready(ctx context.Context) error {
+	return s.reading(ctx, func(c *sqlite.Conn) error {
+		return sqlitex.Execute(c, "SELECT 1 FROM meta", nil)
+	})
+}
+
+// reading lends a read connection. Its queries end with ctx.
+func (s *sqliteStore) reading(ctx context.Context, f func(*sqlite.Conn) error) error {
+	c, err := s.read.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.read.Put(c)
+	return f(c)
+}
+
+// Close implements [order.Store].
+func (s *sqliteStore) Close() error {
+	s.stop()
+	return s.close()
+}
+
+func (s *sqliteStore) close() error {
+	var errs []error
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close()) // the last connection folds the WAL into the file
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}

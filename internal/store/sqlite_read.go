@@ -1,0 +1,246 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+const (
+	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at"
+	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
+	selectLines   = "SELECT number, kind, quantity, state, supplier_code FROM line WHERE order_id = ?"
+	selectMarks   = "SELECT status, erp_order_id, detail, line FROM mark WHERE order_id = ?"
+	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
+	selectSession = "SELECT app_key, seller, expires_at FROM session WHERE mark = ?"
+)
+
+// loadOrder reads an order whole; an unknown one is fresh.
+func loadOrder(c *sqlite.Conn, k order.Key) (*order.Order, error) {
+	o := order.Fresh(k)
+	err := query(c, selectOrder, func(row *sqlite.Stmt) error {
+		*o = scanOrder(row)
+		return nil
+	}, k.Number, k.Platform, k.Seller)
+	if err != nil || o.ID == 0 {
+		return o, err
+	}
+	return o, loadParts(c, o)
+}
+
+func scanOrder(row *sqlite.Stmt) order.Order {
+	return order.Order{
+		ID:    row.ColumnInt64(0),
+		Key:   order.Key{Number: row.ColumnText(1), Platform: row.ColumnText(2), Seller: row.ColumnText(3)},
+		Stage: order.State(row.ColumnText(4)),
+		Header: order.Header{
+			Reached: order.State(row.ColumnText(5)), Buyer: row.ColumnText(6), BuyerOpenUID: row.ColumnText(7), PaidAt: scanTime(row, 8),
+		},
+		CreatedAt: scanTime(row, 9), UpdatedAt: scanTime(row, 10),
+	}
+}
+
+func loadParts(c *sqlite.Conn, o *order.Order) error {
+	err := query(c, selectLines, func(row *sqlite.Stmt) error {
+		o.Lines = append(o.Lines, order.Line{
+			Number: row.ColumnText(0), Kind: order.Kind(row.ColumnText(1)), Quantity: row.ColumnText(2),
+			State: order.State(row.ColumnText(3)), SupplierCode: row.ColumnText(4),
+		})
+		return nil
+	}, o.ID)
+	if err != nil {
+		return err
+	}
+	return query(c, selectMarks, func(row *sqlite.Stmt) error {
+		o.Marks = append(o.Marks, order.Mark{
+			Status: row.ColumnText(0), ERPOrderID: row.ColumnText(1), Detail: row.ColumnText(2), Line: row.ColumnText(3),
+		})
+		return nil
+	}, o.ID)
+}
+
+// scanTime reads what millis wrote.
+func scanTime(row *sqlite.Stmt, column int) time.Time {
+	if row.ColumnIsNull(column) {
+		return time.Time{}
+	}
+	return time.UnixMilli(row.ColumnInt64(column)).In(contract.Zone)
+}
+
+// Orders implements [order.Store].
+func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) ([]*order.Order, error) {
+	var w where
+	w.add(f.After > 0, "id > ?", f.After)
+	w.add(f.Key.Number != "", "number = ?", f.Key.Number)
+	w.add(f.Key.Platform != "", "platform = ?", f.Key.Platform)
+	w.add(f.Key.Seller != "", "seller = ?", f.Key.Seller)
+	w.add(f.Stage != "", "stage = ?", string(f.Stage))
+	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
+	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
+	var orders []*order.Order
+	err := s.reading(ctx, func(c *sqlite.Conn) error {
+		err := query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
+			o := scanOrder(row)
+			orders = append(orders, &o)
+			return nil
+		}, append(w.args, f.Limit)...)
+		for i := 0; err == nil && i < len(orders); i++ {
+			err = loadParts(c, orders[i])
+		}
+		return err
+	})
+	return orders, err
+}
+
+// Events implements [order.Store].
+func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) ([]*order.Event, error) {
+	var w where
+	w.add(f.After > 0, "seq > ?", f.After)
+	w.add(f.Seq > 0, "seq = ?", f.Seq)
+	w.add(f.OrderID > 0, "order_id = ?", f.OrderID)
+	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
+	w.add(f.API != "", "api = ?", f.API)
+	const columns = "seq, event.id, api, app, at, lines, record, answer, warnings, platform, seller, number"
+	var events []*order.Event
+	err := s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
+			e := &order.Event{
+				Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
+				Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
+				Order: order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
+			}
+			events = append(events, e)
+			var err error
+			if e.Lines, err = scanList(row, 5); err != nil {
+				return err
+			}
+			e.Warnings, err = scanList(row, 8)
+			return err
+		}, append(w.args, f.Limit)...)
+	})
+	return events, err
+}
+
+// scanList reads what list wrote.
+func scanList(row *sqlite.Stmt, column int) (texts []string, err error) {
+	if text := row.ColumnText(column); text != "" {
+		err = json.Unmarshal([]byte(text), &texts)
+	}
+	return texts, err
+}
+
+// loadApp implements engine.
+func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, err error) {
+	err = s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, selectApp, func(row *sqlite.Stmt) error {
+			app, err = s.scanApp(row, key)
+			return err
+		}, key)
+	})
+	if err == nil && app == nil {
+		err = order.ErrNotFound
+	}
+	return app, err
+}
+
+func (s *sqliteStore) scanApp(row *sqlite.Stmt, key string) (*order.App, error) {
+	app := &order.App{}
+	if err := json.Unmarshal([]byte(row.ColumnText(2)), app); err != nil {
+		return nil, err
+	}
+	text, err := s.key.Open(columnBytes(row, 0), appPlace(key))
+	if err != nil {
+		return nil, err
+	}
+	app.Secret = contract.Secret(text)
+	if row.ColumnIsNull(1) {
+		return app, nil
+	}
+	text, err = s.key.Open(columnBytes(row, 1), appPlace(key))
+	app.OldSecret = contract.Secret(text)
+	return app, err
+}
+
+// Apps implements [order.Store].
+func (s *sqliteStore) Apps(ctx context.Context, after string, limit int) (apps []*order.App, err error) {
+	err = s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT secret, old_secret, doc, key FROM app WHERE key > ? ORDER BY key LIMIT ?", func(row *sqlite.Stmt) error {
+			app, err := s.scanApp(row, row.ColumnText(3))
+			apps = append(apps, app)
+			return err
+		}, after, limit)
+	})
+	return apps, err
+}
+
+// loadSession implements engine.
+func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (found *order.Session, err error) {
+	mark := s.key.Mark(string(token))
+	err = s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, selectSession, func(row *sqlite.Stmt) error {
+			found = &order.Session{Token: token, AppKey: row.ColumnText(0), Seller: row.ColumnText(1), ExpiresAt: scanTime(row, 2)}
+			return nil
+		}, mark[:])
+	})
+	if err == nil && found == nil {
+		err = order.ErrNotFound
+	}
+	return found, err
+}
+
+// Sessions implements [order.Store].
+func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, next int64, err error) {
+	err = s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT id, mark, token, app_key, seller, expires_at FROM session WHERE id > ? ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
+			next = row.ColumnInt64(0)
+			token, err := s.key.Open(columnBytes(row, 2), sessionPlace([32]byte(columnBytes(row, 1))))
+			sessions = append(sessions, &order.Session{Token: contract.Secret(token), AppKey: row.ColumnText(3), Seller: row.ColumnText(4), ExpiresAt: scanTime(row, 5)})
+			return err
+		}, after, limit)
+	})
+	return sessions, next, err
+}
+
+// Usage implements [order.Store].
+func (s *sqliteStore) Usage(ctx context.Context, day string) (map[string]int64, error) {
+	calls := map[string]int64{}
+	err := s.reading(ctx, func(c *sqlite.Conn) error {
+		return query(c, "SELECT app, calls FROM usage WHERE day = ?", func(row *sqlite.Stmt) error {
+			calls[row.ColumnText(0)] = row.ColumnInt64(1)
+			return nil
+		}, day)
+	})
+	return calls, err
+}
+
+func columnBytes(row *sqlite.Stmt, column int) []byte {
+	b := make([]byte, row.ColumnLen(column))
+	row.ColumnBytes(column, b)
+	return b
+}
+
+// where collects the conditions of a filter.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) add(given bool, condition string, args ...any) {
+	if given {
+		w.conditions = append(w.conditions, condition)
+		w.args = append(w.args, args...)
+	}
+}
+
+func (w *where) text() string {
+	if len(w.conditions) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.conditions, " AND ")
+}

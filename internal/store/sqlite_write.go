@@ -1,0 +1,245 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"zombiezen.com/go/sqlite"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// transact implements engine.
+func (s *sqliteStore) transact(keys []order.Key, decide func(map[order.Key]*order.Order) *writes) (err error) {
+	if err := exec(s.write, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	before := s.nextID
+	defer func() {
+		if err != nil {
+			s.nextID = before
+			if !s.write.AutocommitEnabled() {
+				err = errors.Join(err, exec(s.write, "ROLLBACK"))
+			}
+		}
+	}()
+	loaded := make(map[order.Key]*order.Order, len(keys))
+	for _, k := range keys {
+		o, err := loadOrder(s.write, k)
+		if err != nil {
+			return fmt.Errorf("loading an order: %w", err)
+		}
+		loaded[k] = o
+	}
+	w := decide(loaded)
+	if w.empty() {
+		return exec(s.write, "ROLLBACK")
+	}
+	if err := s.writeAll(w, loaded); err != nil {
+		return err
+	}
+	if s.failCommit != nil {
+		if err := s.failCommit(); err != nil {
+			return err
+		}
+	}
+	return exec(s.write, "COMMIT")
+}
+
+func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) error {
+	for _, o := range w.orders {
+		if err := s.writeOrder(o); err != nil {
+			return fmt.Errorf("writing an order: %w", err)
+		}
+	}
+	for i := range w.events {
+		if err := s.writeEvent(&w.events[i], loaded); err != nil {
+			return fmt.Errorf("writing an event: %w", err)
+		}
+	}
+	if err := s.writeDirectory(w); err != nil {
+		return err
+	}
+	for _, u := range w.usage {
+		err := exec(s.write, "INSERT INTO usage (day, app, calls) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls", u.Day, u.AppKey, u.Calls)
+		if err != nil {
+			return fmt.Errorf("counting calls: %w", err)
+		}
+	}
+	return nil
+}
+
+const (
+	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ? WHERE id = ?"
+	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
+	upsertLine  = "INSERT INTO line (order_id, number, kind, quantity, state, supplier_code) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, quantity = excluded.quantity, state = excluded.state, supplier_code = excluded.supplier_code"
+	insertMark  = "INSERT INTO mark (order_id, status, erp_order_id, detail, line) VALUES (?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO event (seq, order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+func (s *sqliteStore) writeOrder(o *dirty) error {
+	var err error
+	switch {
+	case o.ID == 0:
+		o.ID = s.nextID.order
+		s.nextID.order++
+		err = exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt))
+	case o.header:
+		err = exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), o.ID)
+	default:
+		err = exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
+	}
+	if err != nil {
+		return err
+	}
+	for _, l := range o.Lines {
+		if !o.lines[l.Number] {
+			continue
+		}
+		if err := exec(s.write, upsertLine, o.ID, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode); err != nil {
+			return err
+		}
+	}
+	for _, m := range o.marks {
+		if err := exec(s.write, insertMark, o.ID, m.Status, m.ERPOrderID, m.Detail, m.Line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Order) error {
+	e.Seq = s.nextID.event
+	s.nextID.event++
+	var orderID any // NULL: the event concerns no order
+	if o, ok := loaded[e.Order]; ok {
+		orderID = o.ID
+	}
+	return exec(s.write, insertEvent, e.Seq, orderID, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings))
+}
+
+func (s *sqliteStore) writeDirectory(w *writes) error {
+	for _, key := range w.dropApps {
+		if err := exec(s.write, "DELETE FROM app WHERE key = ?", key); err != nil {
+			return err
+		}
+		if err := exec(s.write, "DELETE FROM session WHERE app_key = ?", key); err != nil {
+			return err
+		}
+	}
+	for _, a := range w.apps {
+		if err := s.writeApp(a); err != nil {
+			return fmt.Errorf("writing an app: %w", err)
+		}
+	}
+	for _, token := range w.dropSessions {
+		mark := s.key.Mark(string(token))
+		if err := exec(s.write, "DELETE FROM session WHERE mark = ?", mark[:]); err != nil {
+			return err
+		}
+	}
+	for _, t := range w.sessions {
+		mark := s.key.Mark(string(t.Token))
+		err := exec(s.write, "INSERT INTO session (mark, token, app_key, seller, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (mark) DO UPDATE SET app_key = excluded.app_key, seller = excluded.seller, expires_at = excluded.expires_at",
+			mark[:], s.key.Seal(string(t.Token), sessionPlace(mark)), t.AppKey, t.Seller, millis(t.ExpiresAt))
+		if err != nil {
+			return fmt.Errorf("writing a session: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *sqliteStore) writeApp(a *order.App) error {
+	doc, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	var old any
+	if a.OldSecret != "" {
+		old = s.key.Seal(string(a.OldSecret), appPlace(a.Key))
+	}
+	return exec(s.write, "INSERT INTO app (key, secret, old_secret, doc) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET secret = excluded.secret, old_secret = excluded.old_secret, doc = excluded.doc",
+		a.Key, s.key.Seal(string(a.Secret), appPlace(a.Key)), old, string(doc))
+}
+
+func appPlace(key string) string        { return "app/" + key }
+func sessionPlace(mark [32]byte) string { return fmt.Sprintf("session/%x", mark) }
+
+// millis stores a time; the zero time is NULL.
+func millis(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// list stores texts as a JSON array; none as the empty text.
+func list(texts []string) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(texts)
+	if err != nil { // strings always marshal
+		panic(err)
+	}
+	return string(b)
+}
+
+// exec runs a statement without rows. The connection keeps it prepared.
+func exec(c *sqlite.Conn, query string, args ...any) error {
+	stmt, err := c.Prepare(query)
+	if err != nil {
+		return err
+	}
+	bind(stmt, args)
+	if _, err := stmt.Step(); err != nil {
+		_ = stmt.Reset() // repeats the error
+		return err
+	}
+	return stmt.Reset()
+}
+
+// query runs a statement and hands each row over.
+func query(c *sqlite.Conn, text string, row func(*sqlite.Stmt) error, args ...any) error {
+	stmt, err := c.Prepare(text)
+	if err != nil {
+		return err
+	}
+	bind(stmt, args)
+	for {
+		more, err := stmt.Step()
+		if err == nil && more {
+			err = row(stmt)
+		}
+		if err != nil {
+			_ = stmt.Reset() // may repeat the error
+			return err
+		}
+		if !more {
+			return stmt.Reset()
+		}
+	}
+}
+
+func bind(stmt *sqlite.Stmt, args []any) {
+	for i, arg := range args {
+		switch v := arg.(type) {
+		case nil:
+			stmt.BindNull(i + 1)
+		case int64:
+			stmt.BindInt64(i+1, v)
+		case int:
+			stmt.BindInt64(i+1, int64(v))
+		case string:
+			stmt.BindText(i+1, v)
+		case []byte:
+			stmt.BindBytes(i+1, slices.Clip(v))
+		default:
+			panic(fmt.Sprintf("binding %T", arg)) // a broken statement, not input
+		}
+	}
+}

@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/secret"
+)
+
+// Options say how a store is opened. The zero value of each field but Key works.
+type Options struct {
+	Key      *secret.Key      // seals secrets and tokens
+	Queue    int              // calls that may wait; 0: 4096
+	Clock    func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: slog.Default
+	OnCommit func(Group)      // told of every group after its transaction; must be quick
+}
+
+// Group is what one transaction held.
+type Group struct {
+	Tasks    int
+	Events   int
+	Duration time.Duration
+	Err      error
+}
+
+// Open opens the database of a URL, sqlite:FILE, and brings its schema up to
+// date.
+func Open(ctx context.Context, url string, o Options) (order.Store, error) {
+	scheme, rest, _ := strings.Cut(url, ":")
+	switch {
+	case scheme == "sqlite" && rest != "":
+		return openSQLite(ctx, rest, o)
+	default:
+		return nil, fmt.Errorf("database %q: want sqlite:FILE", url)
+	}
+}
+
+// engine is what a database must do beyond order.Store's reading methods.
+type engine interface {
+	// transact loads orders, has decide make the writes from them, and makes
+	// the writes durable. It may call decide again when it repeats a
+	// transaction. Without writes it need not begin one.
+	transact(keys []order.Key, decide func(loaded map[order.Key]*order.Order) *writes) error
+	loadApp(ctx context.Context, key string) (*order.App, error)
+	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
+	close() error
+}

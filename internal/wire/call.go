@@ -1,0 +1,142 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// MaxBody is the largest request body in bytes.
+const MaxBody = 1 << 20
+
+// TOP is the Taobao Open Platform's protocol.
+type TOP struct{}
+
+// Call is one received request, opened: its parameters wherever they were
+// placed, decoded and otherwise as they came.
+type Call struct {
+	Verb     string
+	Params   []contract.Param // sorted by name, one value a name
+	Document string           // body that is neither form nor multipart; signed as sent
+	Files    bool             // it uploads files, which are neither signed nor parameters
+	Broken   bool             // a parameter does not decode
+}
+
+// Get returns a parameter as it was received.
+func (c *Call) Get(name string) (value string, ok bool) {
+	i, ok := slices.BinarySearchFunc(c.Params, name, func(p contract.Param, name string) int {
+		return strings.Compare(p.Name, name)
+	})
+	if !ok {
+		return "", false
+	}
+	return c.Params[i].Value, true
+}
+
+// Given returns a parameter that is not blank.
+func (c *Call) Given(name string) (value string, ok bool) {
+	value, _ = c.Get(name)
+	return value, !contract.Blank(value)
+}
+
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// Open reads a request from query and body: URL, form, multipart or document,
+// with any verb. The call is never nil: when the error is about
+// [contract.BadRequest] it holds what the URL says.
+func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
+	c := &Call{Verb: r.Method}
+	var in reader
+	body := buffers.Get().(*bytes.Buffer)
+	defer func() {
+		if body.Cap() <= 64<<10 { // do not keep what a large request grew
+			body.Reset()
+			buffers.Put(body)
+		}
+	}()
+	err := readBody(w, r, body)
+	in.text.Grow(len(r.URL.RawQuery) + body.Len())
+	in.spans = make([]span, 0, 24)
+	in.form(r.URL.RawQuery)
+	if err == nil && body.Len() > 0 {
+		err = c.readBody(&in, r.Header.Get("Content-Type"), body)
+	}
+	if err == nil && len(in.spans) > MaxParams {
+		in.spans = in.spans[:MaxParams]
+		err = errors.New("too many parameters")
+	}
+	c.Params = in.params()
+	c.Broken = in.broken
+	if err != nil {
+		return c, contract.About(contract.BadRequest, err.Error())
+	}
+	return c, nil
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
+	if r.ContentLength == 0 || r.Body == nil {
+		return nil
+	}
+	if r.ContentLength > MaxBody {
+		return errors.New("body over 1 MiB")
+	}
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
+	return err
+}
+
+// readBody adds a body's parameters by its content type. Without one, and as
+// the form that real clients forget to announce, it is a form.
+func (c *Call) readBody(in *reader, contentType string, body *bytes.Buffer) error {
+	kind, _, _ := strings.Cut(contentType, ";")
+	switch kind = strings.ToLower(strings.TrimSpace(kind)); kind {
+	case "", "application/x-www-form-urlencoded":
+		in.form(body.String())
+		return nil
+	case "multipart/form-data":
+		return c.readParts(in, contentType, body)
+	}
+	c.Document = body.String()
+	return nil
+}
+
+func (c *Call) readParts(in *reader, contentType string, body io.Reader) error {
+	_, attributes, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return err
+	}
+	parts := multipart.NewReader(body, attributes["boundary"])
+	for {
+		part, err := parts.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		// PHP writes filename="file" with a blank behind it; ParseMediaType takes that.
+		_, disposition, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+		if err != nil {
+			return err
+		}
+		if _, file := disposition["filename"]; file {
+			c.Files = true
+			continue
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return err
+		}
+		in.plain(disposition["name"], string(value))
+		if len(in.spans) > MaxParams {
+			return errors.New("too many parameters")
+		}
+	}
+}
