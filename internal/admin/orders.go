@@ -27,7 +27,7 @@ type OrderView struct {
 	PaidAt       *apply.Time `json:"paid_at,omitempty"`
 	CreatedAt    *apply.Time `json:"created_at"`
 	UpdatedAt    *apply.Time `json:"updated_at"`
-	Lines        []LineView      `json:"lines"`
+	Lines        []LineView  `json:"lines"`
 	Statuses     []string    `json:"statuses" doc:"Statuses that flowed back for the whole order"`
 	Timeline     []Event     `json:"timeline,omitzero" doc:"Its first 1000 events, oldest first"`
 }

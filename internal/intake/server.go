@@ -41,9 +41,11 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	var top wire.TOP
-	c := &topCall{server: s, http: r, now: s.Clock(), id: wire.NewRequestID()}
-	c.Call, c.broken = top.Open(w, r)
-	err := c.run()
+	c := s.open(w, r)
+	err := c.check()
+	if err == nil {
+		err = c.commit()
+	}
 	format, _ := c.Format()
 	outcome := Outcome{Answer: "ok"}
 	if c.rule.API != nil {
@@ -66,14 +68,25 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run walks the checks, then commits the call.
-func (c *topCall) run() error {
+// open reads the request of a call.
+func (s *Server) open(w http.ResponseWriter, r *http.Request) *topCall {
+	c := &topCall{server: s, http: r, now: s.Clock(), id: wire.NewRequestID()}
+	c.Call, c.broken = wire.TOP{}.Open(w, r)
+	return c
+}
+
+// check walks the checks.
+func (c *topCall) check() error {
 	for i := range TOPChecks {
 		if err := TOPChecks[i].run(c); err != nil {
 			return err
 		}
 	}
-	// The commit is waited for even when the caller hangs up.
+	return nil
+}
+
+// commit stores the call. It is waited for even when the caller hangs up.
+func (c *topCall) commit() error {
 	err := c.server.Store.Commit(context.WithoutCancel(c.http.Context()), c.task)
 	if errors.Is(err, order.ErrBusy) {
 		return contract.Busy

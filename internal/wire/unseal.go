@@ -48,6 +48,9 @@ func readAnswer(body []byte) (root string, fields map[string]string, err error) 
 	if err := json.Unmarshal(body, &top); err != nil {
 		return "", nil, err
 	}
+	if top == nil {
+		return "", nil, errors.New("null")
+	}
 	if len(top) == 1 {
 		for name, value := range top {
 			if bytes.HasPrefix(value, []byte("{")) {
