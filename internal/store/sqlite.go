@@ -37,7 +37,7 @@ type sqliteStore struct {
 	lock   *os.File
 	nextID ids
 
-	failCommit func() error // fault injection in tests
+	beforeCommit func() error
 }
 
 // ids are the next keys to give out. Only the committer uses them.
@@ -49,7 +49,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	s := &sqliteStore{key: o.Key}
+	s := &sqliteStore{key: o.Key, beforeCommit: o.beforeCommit}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("opening %s: %w", path, err), s.close())

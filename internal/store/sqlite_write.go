@@ -41,8 +41,8 @@ func (s *sqliteStore) transact(keys []order.Key, decide func(map[order.Key]*orde
 	if err := s.writeAll(w, loaded); err != nil {
 		return err
 	}
-	if s.failCommit != nil {
-		if err := s.failCommit(); err != nil {
+	if s.beforeCommit != nil {
+		if err := s.beforeCommit(); err != nil {
 			return err
 		}
 	}

@@ -19,6 +19,8 @@ type Options struct {
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
 	OnCommit func(Group)      // told of every group after its transaction; must be quick
+
+	beforeCommit func() error // fault injection in tests: an error fails the transaction
 }
 
 // Group is what one transaction held.

@@ -1,0 +1,101 @@
+package contract_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// pages are the vendors' pages, by method.
+var pages = map[string]string{
+	"taobao.qimen.event.produce": "qimen-event-produce.md",
+}
+
+// section returns the rows of the table under a heading, cells without
+// backquotes.
+func section(t *testing.T, page, heading string) [][]string {
+	t.Helper()
+	_, rest, found := strings.Cut(page, "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("the page has no section %s", heading)
+	}
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	var rows [][]string
+	for line := range strings.SplitSeq(rest, "\n") {
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|---") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.Trim(strings.TrimSpace(cells[i]), "`")
+		}
+		rows = append(rows, cells)
+	}
+	return rows[1:] // without the header
+}
+
+// Every row of the tables is the page's, to the letter, and none is missing.
+func TestTablesArePages(t *testing.T) {
+	t.Parallel()
+	for _, api := range contract.All {
+		data, err := os.ReadFile("../testdata/pages/" + pages[api.Method])
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := string(data)
+		if !strings.HasPrefix(page, "# "+api.Method+"\n\n"+api.About) {
+			t.Errorf("%s: about is not the page's first sentence", api.Method)
+		}
+		compare(t, api.Method+" request", section(t, page, "请求参数"), api.Request, func(f contract.Field) []string {
+			required := "可选"
+			if f.Required {
+				required = "必须"
+			}
+			return []string{f.Name, string(f.Type), required, f.Example, "", f.Text}
+		})
+		compare(t, api.Method+" reply", section(t, page, "响应参数"), api.Reply, func(f contract.Field) []string {
+			return []string{f.Name, string(f.Type), f.Example, f.Text}
+		})
+		var own []*contract.Refusal
+		for _, r := range api.Refusals {
+			if r != contract.InvalidParameter {
+				own = append(own, r)
+			}
+		}
+		compare(t, api.Method+" refusals", section(t, page, "错误码解释"), own, func(r *contract.Refusal) []string {
+			return []string{r.Code, r.Text, r.Solution}
+		})
+		for _, tag := range []string{"<code>50</code>", "<msg>" + contract.TOPFaults[contract.BusinessRefused].Text + "</msg>", "<sub_code>" + contract.InvalidParameter.Code + "</sub_code>", "<sub_msg>" + contract.InvalidParameter.Text + "</sub_msg>", "<" + api.Root() + ">"} {
+			if !strings.Contains(page, tag) {
+				t.Errorf("%s: the page's examples do not hold %s", api.Method, tag)
+			}
+		}
+	}
+}
+
+func compare[T any](t *testing.T, what string, want [][]string, rows []T, cells func(T) []string) {
+	t.Helper()
+	if len(rows) != len(want) {
+		t.Errorf("%s: %d rows, the page has %d", what, len(rows), len(want))
+	}
+	for i := range min(len(rows), len(want)) {
+		if got := cells(rows[i]); strings.Join(got, "|") != strings.Join(want[i], "|") {
+			t.Errorf("%s, row %d:\n got %q\nwant %q", what, i+1, got, want[i])
+		}
+	}
+}
+
+// The platforms that the table lists are those of the field's text.
+func TestPlatformsArePages(t *testing.T) {
+	t.Parallel()
+	field, _ := contract.EventProduce.Field("platform")
+	text := strings.TrimPrefix(field.Text, "商家平台编码.")
+	for i, pair := range strings.Split(text, ",") {
+		code, name, _ := strings.Cut(pair, ":")
+		if i >= len(contract.Platforms) || contract.Platforms[i] != (contract.Param{Name: code, Value: name}) {
+			t.Errorf("platform %d of the page is %s", i+1, pair)
+		}
+	}
+}

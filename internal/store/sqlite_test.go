@@ -1,0 +1,142 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/secret"
+)
+
+func TestUnknownDatabase(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", "sqlite:", "mysql://x", "ordergate.db"} {
+		if s, err := Open(t.Context(), url, options(t)); err == nil {
+			t.Errorf("%q opened: %v", url, s)
+		}
+	}
+}
+
+// No secret and no token is readable in the files of the database.
+func TestSecretsAreSealed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := Open(t.Context(), "sqlite:"+dir+"/x.db", options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, order.Declare(order.Declared{
+		Apps:     []*order.App{{Key: "a", Secret: "readable-secret", OldSecret: "readable-old", OldUntil: now}},
+		Sessions: []*order.Session{{Token: "readable-token", AppKey: "a"}},
+	}))
+	for _, closed := range []bool{false, true} {
+		if closed {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		files, err := filepath.Glob(dir + "/*")
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, file := range files {
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(data, []byte("readable-")) {
+				t.Errorf("%s holds a secret, closed %t", file, closed)
+			}
+		}
+	}
+}
+
+func TestDatabaseRefuses(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/x.db"
+	s, err := Open(t.Context(), "sqlite:"+path, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what, want string, o Options) {
+		t.Helper()
+		if s, err := Open(t.Context(), "sqlite:"+path, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v; want an error with %q", what, s, err, want)
+		}
+	}
+	refused("a second process", "another process", options(t))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := options(t)
+	if other.Key, err = secret.New(bytes.Repeat([]byte{1}, secret.KeySize)); err != nil {
+		t.Fatal(err)
+	}
+	refused("another key", "sealed with another key", other)
+	none := options(t)
+	none.Key = nil
+	refused("no key", "no key", none)
+
+	c, err := sqlite.OpenConn(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlitex.ExecuteTransient(c, "PRAGMA user_version = 999", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused("a newer schema", "newer ordergate", options(t))
+}
+
+// Durability rests on this setting.
+func TestSynchronousFull(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/x.db", options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+		var got string
+		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write, "PRAGMA "+pragma, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+			got = row.ColumnText(0)
+			return nil
+		}})
+		if err != nil || got != want {
+			t.Errorf("%s is %s, want %s: %v", pragma, got, want, err)
+		}
+	}
+}
+
+func BenchmarkCommit(b *testing.B) {
+	s, err := Open(b.Context(), "sqlite:"+b.TempDir()+"/x.db", options(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.SetParallelism(128)
+	b.ReportAllocs()
+	statuses := []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			number := order.NewEventID()
+			for _, status := range statuses {
+				if err := s.Commit(b.Context(), report(number, status)); err != nil {
+					b.Error(err)
+				}
+				if !pb.Next() {
+					return
+				}
+			}
+		}
+	})
+}
