@@ -19,7 +19,7 @@ type Applied struct {
 func (s *Server) registerApply(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "apply", Method: http.MethodPost, Path: "/v1/apply", Summary: "Declare apps, sessions and orders, all or nothing",
-		RequestBody: body[apply.Document](api, "application/yaml", "application/json"), MaxBodyBytes: maxBody,
+		RequestBody: body[apply.Document](api, "application/yaml", "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{ Body Applied }, error) {
 		d, err := apply.Parse(in.RawBody)
 		if err != nil {

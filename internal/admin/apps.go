@@ -48,7 +48,7 @@ func (s *Server) registerApps(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "put-app", Method: http.MethodPut, Path: "/v1/apps/{key}", Summary: "Declare an app",
-		RequestBody: body[apply.App](api, "application/json"), MaxBodyBytes: maxBody,
+		RequestBody: body[apply.App](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, func(ctx context.Context, in *struct {
 		AppPath
 		RawBody []byte
@@ -79,7 +79,7 @@ func (s *Server) registerApps(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "rotate-app", Method: http.MethodPost, Path: "/v1/apps/{key}/rotate", Summary: "Replace an app's secret",
-		RequestBody: body[Rotation](api, "application/json"),
+		RequestBody: body[Rotation](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, func(ctx context.Context, in *struct {
 		AppPath
 		RawBody []byte

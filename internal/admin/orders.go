@@ -106,7 +106,7 @@ func (s *Server) registerOrders(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "import-orders", Method: http.MethodPost, Path: "/v1/orders", Summary: "Import orders: a JSON array or NDJSON, all or nothing",
-		RequestBody: body[[]apply.Order](api, "application/json", "application/x-ndjson"), MaxBodyBytes: maxBody,
+		RequestBody: body[[]apply.Order](api, "application/json", "application/x-ndjson"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, func(ctx context.Context, in *struct{ RawBody []byte }) (*struct{ Body Applied }, error) {
 		orders, err := apply.ParseOrders(in.RawBody)
 		if err != nil {

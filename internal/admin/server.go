@@ -60,6 +60,17 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerOrders(api)
 	s.registerEvents(api)
 	s.registerApply(api)
+	describeUnions(api.OpenAPI().Components.Schemas.Map())
+}
+
+// describeUnions adds what Go types do not say: a topic may be its status
+// alone, and a quantity a number.
+func describeUnions(schemas map[string]*huma.Schema) {
+	topic := *schemas["Topic"]
+	*schemas["Topic"] = huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString}, &topic}}
+	schemas["Line"].Properties["quantity"] = &huma.Schema{
+		OneOf: []*huma.Schema{{Type: huma.TypeNumber}, {Type: huma.TypeString}}, Description: schemas["Line"].Properties["quantity"].Description,
+	}
 }
 
 func (s *Server) authorized(header string) bool {

@@ -34,7 +34,7 @@ func (s *Server) registerSessions(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "put-session", Method: http.MethodPut, Path: "/v1/sessions/{token}", Summary: "Declare a session",
-		RequestBody: body[apply.Session](api, "application/json"),
+		RequestBody: body[apply.Session](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, func(ctx context.Context, in *struct {
 		SessionPath
 		RawBody []byte

@@ -112,18 +112,20 @@ func (q *Quantity) UnmarshalJSON(b []byte) error {
 
 // Time is a point in time: RFC 3339, or without a zone in GMT+8. It is written
 // with +08:00. "now" is the time of reading.
-type Time struct{ time.Time }
+type Time time.Time // not embedded: time.Time has its own JSON
 
 // UnmarshalText reads a time.
-func (t *Time) UnmarshalText(b []byte) (err error) {
+func (t *Time) UnmarshalText(b []byte) error {
 	text := string(b)
 	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", contract.TimeLayout} {
-		if t.Time, err = time.ParseInLocation(layout, text, contract.Zone); err == nil {
+		at, err := time.ParseInLocation(layout, text, contract.Zone)
+		if err == nil {
+			*t = Time(at)
 			return nil
 		}
 	}
 	if text == "now" {
-		t.Time = time.Now()
+		*t = Time(time.Now())
 		return nil
 	}
 	return fmt.Errorf("%q is no time; write 2026-01-02T15:04:05+08:00", text)
@@ -131,7 +133,7 @@ func (t *Time) UnmarshalText(b []byte) (err error) {
 
 // MarshalText writes RFC 3339 with +08:00.
 func (t Time) MarshalText() ([]byte, error) {
-	return []byte(t.In(contract.Zone).Format("2006-01-02T15:04:05.999-07:00")), nil
+	return []byte(time.Time(t).In(contract.Zone).Format("2006-01-02T15:04:05.999-07:00")), nil
 }
 
 // AsTime returns t for output; the zero time is absent.
@@ -139,5 +141,5 @@ func AsTime(t time.Time) *Time {
 	if t.IsZero() {
 		return nil
 	}
-	return &Time{t}
+	return (*Time)(&t)
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -131,7 +132,7 @@ func (r *resolver) app(at string, a App) *order.App {
 		}
 	}
 	if a.ExpiresAt != nil {
-		out.ExpiresAt = a.ExpiresAt.Time
+		out.ExpiresAt = time.Time(*a.ExpiresAt)
 	}
 	return out
 }
@@ -160,7 +161,7 @@ func (r *resolver) session(at string, s Session) *order.Session {
 	}
 	out := &order.Session{Token: s.Token, AppKey: s.AppKey, Seller: s.Seller}
 	if s.ExpiresAt != nil {
-		out.ExpiresAt = s.ExpiresAt.Time
+		out.ExpiresAt = time.Time(*s.ExpiresAt)
 	}
 	return out
 }
@@ -182,7 +183,7 @@ func (r *resolver) order(at string, o Order) order.Import {
 		out.Seller = supplier(o)
 	}
 	if o.PaidAt != nil {
-		out.PaidAt = &o.PaidAt.Time
+		out.PaidAt = (*time.Time)(o.PaidAt)
 	}
 	for i, l := range o.Lines {
 		out.Lines = append(out.Lines, r.line(fmt.Sprintf("%slines[%d].", at, i), o, l))

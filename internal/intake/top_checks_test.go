@@ -55,7 +55,7 @@ var offences = []offence{
 	{"blank sign", 2, contract.MissingSign, "24", "Missing signature", "", "", after("sign", "")},
 	{"unknown method", 3, contract.UnknownMethod, "22", "Invalid method", "", "", with("method", "taobao.trade.get")},
 	{"PUT", 4, contract.BadVerb, "9", "Http action not allowed", "", "", func(r *request) { r.verb = http.MethodPut }},
-	{"app expired", 5, contract.UnknownApp, "29", "Invalid app Key", "isv.appkey-not-exists", "", withApp(func(a *apply.App) { a.ExpiresAt = &apply.Time{Time: noon} })},
+	{"app expired", 5, contract.UnknownApp, "29", "Invalid app Key", "isv.appkey-not-exists", "", withApp(func(a *apply.App) { a.ExpiresAt = apply.AsTime(noon) })},
 	{"address not listed", 6, contract.IPNotAllowed, "11", "Insufficient isv permissions", "isv.permission-ip-whitelist-limit", "", withApp(func(a *apply.App) { a.IPAllow = []string{"192.0.2.0/24"} })},
 	{"no package", 7, contract.NoPackage, "11", "Insufficient isv permissions", "isv.permission-api-package-empty", "", withApp(func(a *apply.App) { a.Methods = &[]string{} })},
 	{"API not in package", 7, contract.NotInPackage, "11", "Insufficient isv permissions", "isv.permission-api-package-limit", "", withApp(func(a *apply.App) { a.Methods = &[]string{"taobao.trade.get"} })},
@@ -85,7 +85,7 @@ func withExpiredSession(t *testing.T, g *gateway) *gateway {
 	t.Helper()
 	g.declare(t, &apply.Document{
 		Apps:     []apply.App{{Key: "12345678", Protocol: contract.TOP, Secret: "helloworld"}},
-		Sessions: []apply.Session{{Token: "expired", AppKey: "12345678", ExpiresAt: &apply.Time{Time: noon}}},
+		Sessions: []apply.Session{{Token: "expired", AppKey: "12345678", ExpiresAt: apply.AsTime(noon)}},
 	})
 	return g
 }

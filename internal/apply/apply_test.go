@@ -1,0 +1,290 @@
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// stored is a store with two apps.
+type stored struct{ order.Store }
+
+func (stored) App(_ context.Context, key string) (*order.App, error) {
+	switch key {
+	case "kept":
+		return &order.App{Key: key, Secret: "present", OldSecret: "older", OldUntil: time.Unix(1, 0)}, nil
+	case "broken":
+		return nil, errors.New("disk gone")
+	}
+	return nil, order.ErrNotFound
+}
+
+var sameTime = cmp.Comparer(func(a, b Time) bool { return time.Time(a).Equal(time.Time(b)) })
+
+func TestYAMLAndJSONAreOneFormat(t *testing.T) {
+	t.Parallel()
+	fromYAML, err := Parse([]byte(`
+apps:
+  - key: 00123
+    protocol: top
+    secret: s
+    methods: [taobao.qimen.event.produce]
+    topics: ["*", {status: QIMEN_CP_OUT, ext_fields: [a]}]
+    rate: {per_second: 5}
+    expires_at: 2026-01-02 03:04:05
+sessions: [{token: t, app_key: 00123}]
+orders:
+  - {platform: suning, number: 0001, lines: [{number: 00000208117601, quantity: 1.00000, kind: card, state: waiting}]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromJSON, err := Parse([]byte("\n{\t\"apps\": [{\"key\": \"00123\", \"protocol\": \"top\", \"secret\": \"s\", \"methods\": [\"taobao.qimen.event.produce\"]," +
+		`"topics": ["*", {"status": "QIMEN_CP_OUT", "ext_fields": ["a"]}], "rate": {"per_second": 5}, "expires_at": "2026-01-02 03:04:05"}],` +
+		`"sessions": [{"token": "t", "app_key": "00123"}],` +
+		`"orders": [{"platform": "suning", "number": "0001", "lines": [{"number": "00000208117601", "quantity": 1.00000, "kind": "card", "state": "waiting"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(fromYAML, fromJSON, sameTime); diff != "" {
+		t.Errorf("- YAML + JSON\n%s", diff)
+	}
+	if got := fromYAML.Orders[0].Lines[0]; got.Number != "00000208117601" || *got.Quantity != "1.00000" {
+		t.Errorf("line %+v", got)
+	}
+}
+
+func TestTagsAgree(t *testing.T) {
+	t.Parallel()
+	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Order{}, Line{}} {
+		for field := range reflect.TypeOf(item).Fields() {
+			inJSON, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if inYAML := field.Tag.Get("yaml"); inJSON != inYAML || inJSON == "" {
+				t.Errorf("%T.%s: JSON %q, YAML %q", item, field.Name, inJSON, inYAML)
+			}
+		}
+	}
+}
+
+func TestMistakesNameTheirLine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"apps:\n  - key: a\n    colour: red\n":                 "line 3: field colour not found",
+		"apps:\n  - key: a\n    rate: {per_minute: 1}\n":       "line 3: field per_minute not found",
+		"apps:\n  - key: a\n    topics: [{status: a, x: 1}]\n": "line 3: field x not found",
+		"apps:\n  - key: a\n    expires_at: soon\n":            "line 3:",
+		"apps:\n  - key: a\n    key: b\n":                      "line 3",
+		"apps: 1\n":                                            "line 1",
+		"a: [\n":                                               "L2",
+		"{\n\"apps\": [\n{\"x\": 1}]}":                         `line 3: json: unknown field "x"`,
+		"{\n\"apps\": [\n{\"key\": 1}]}":                       "line 3: apps.key: want string, not a number",
+		"{\"apps\": []} {}":                                    "something follows",
+		"{\"apps\": [":                                         "line 1: unexpected EOF",
+		`{"apps": [{"topics": [{"status": "a", "x": 1}]}]}`:    `unknown field "x"`,
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", text, err, want)
+		}
+	}
+	if d, err := Parse(nil); err != nil || len(d.Apps) != 0 {
+		t.Errorf("an empty document: %v", err)
+	}
+}
+
+func TestOrdersAsArrayAndLines(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`[{"platform":"taobao","number":"1"},{"platform":"taobao","number":"2"}]`,
+		"{\"platform\":\"taobao\",\"number\":\"1\"}\n\n {\"platform\":\"taobao\",\"number\":\"2\"} \r\n",
+	} {
+		if orders, err := ParseOrders([]byte(text)); err != nil || len(orders) != 2 || orders[1].Number != "2" {
+			t.Errorf("%s: %+v, %v", text, orders, err)
+		}
+	}
+	for text, want := range map[string]string{
+		"{\"number\":\"1\"}\n{\"nummer\":\"2\"}": `line 2: json: unknown field "nummer"`,
+		"[{\"number\":\"1\"},\n{\"x\":1}]":       "line 2",
+		"nonsense":                               "line 1",
+	} {
+		if _, err := ParseOrders([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestExpand(t *testing.T) {
+	t.Setenv("OG_SECRET", `a: "b" # ${OG_OTHER}`)
+	t.Setenv("OG_NUMBER", "0012")
+	for _, text := range []string{
+		"apps:\n  - key: ${OG_NUMBER}\n    secret: ${OG_SECRET}\n    name: x-${OG_NUMBER}-${OG_NUMBER}\n",
+		`{"apps": [{"key": "${OG_NUMBER}", "secret": "${OG_SECRET}", "name": "x-${OG_NUMBER}-${OG_NUMBER}"}]}`,
+	} {
+		expanded, err := Expand([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Parse(expanded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := d.Apps[0]; a.Key != "0012" || string(a.Secret) != `a: "b" # ${OG_OTHER}` || a.Name != "x-0012-0012" {
+			t.Errorf("%s: got %s", text, expanded)
+		}
+	}
+	for text, want := range map[string]string{
+		"apps:\n  - key: a\n    secret: ${OG_UNSET_1}\n": "line 3: environment variable not set: OG_UNSET_1",
+		`{"apps": [{"secret": "${OG_UNSET_1}"}]}`:        "environment variable not set: OG_UNSET_1",
+	} {
+		if _, err := Expand([]byte(text)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestResolveRefuses(t *testing.T) {
+	t.Parallel()
+	bad, empty, wrong := order.Kind("car"), Quantity(""), order.State("flying")
+	d := &Document{
+		Apps: []App{
+			{Key: " ", Protocol: "ftp", Authority: "me", IPAllow: []string{"1.2.3.4", "here"}, Rate: &Rate{PerSecond: -1}},
+			{Key: "a", Protocol: contract.TOP, Secret: "***"},
+			{Key: "a", Protocol: contract.TOP, Secret: "s"},
+		},
+		Sessions: []Session{{Token: "", AppKey: "nobody"}},
+		Orders:   []Order{{}, {Platform: "taobao", Number: "1", Lines: []Line{{Kind: &bad, Quantity: &empty, State: &wrong}}}},
+	}
+	_, err := d.Resolve(t.Context(), stored{})
+	mistakes, ok := errors.AsType[Mistakes](err)
+	if !ok {
+		t.Fatalf("got %v", err)
+	}
+	var got []string
+	for _, m := range mistakes {
+		got = append(got, m.Location)
+	}
+	want := []string{
+		"apps[0].key", "apps[0].secret", "apps[0].protocol", "apps[0].authority", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
+		"sessions[0].token", "sessions[0].app_key", "orders[0].number", "orders[0].platform",
+		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("want - got +\n%s\n%v", diff, err)
+	}
+	if _, err := (&Document{Apps: []App{{Key: "broken", Protocol: contract.TOP}}}).Resolve(t.Context(), stored{}); err == nil || errors.As(err, &mistakes) {
+		t.Errorf("a store that fails: %v", err)
+	}
+	if _, err := (&Document{Orders: make([]Order, MaxOrders+1)}).Resolve(t.Context(), stored{}); !errors.As(err, &mistakes) || len(mistakes) != 1 {
+		t.Errorf("too many orders: %v", err)
+	}
+	for state, ok := range map[order.State]bool{order.Shipped: true, order.Waiting: true, order.Out: false} {
+		_, err := (&Document{Orders: []Order{{Platform: "suning", Number: "1", Lines: []Line{{Number: "1", State: &state}}}}}).Resolve(t.Context(), stored{})
+		if (err == nil) != ok {
+			t.Errorf("a Suning line in state %s: %v", state, err)
+		}
+	}
+}
+
+func TestResolveKeepsSecrets(t *testing.T) {
+	t.Parallel()
+	for _, given := range []contract.Secret{"", "***"} {
+		got, err := (&Document{Apps: []App{{Key: "kept", Protocol: contract.TOP, Secret: given}}}).Resolve(t.Context(), stored{})
+		if err != nil || string(got.Apps[0].Secret) != "present" || string(got.Apps[0].OldSecret) != "older" {
+			t.Errorf("secret %q given: %v, %v", string(given), got.Apps, err)
+		}
+	}
+	got, err := (&Document{Apps: []App{{Key: "kept", Protocol: contract.TOP, Secret: "new"}}}).Resolve(t.Context(), stored{})
+	if err != nil || string(got.Apps[0].Secret) != "new" || got.Apps[0].OldSecret != "" {
+		t.Errorf("%v, %v", got.Apps, err)
+	}
+}
+
+func TestSellerOfSuningOrders(t *testing.T) {
+	t.Parallel()
+	code, other := "10042869", "7"
+	for name, c := range map[string]struct {
+		order Order
+		want  string
+	}{
+		"given":          {Order{Platform: "suning", Seller: "s", SupplierCode: &code}, "s"},
+		"on the order":   {Order{Platform: "suning", SupplierCode: &code, Lines: []Line{{Number: "1", SupplierCode: &other}}}, "10042869"},
+		"on a line":      {Order{Platform: "suning", Lines: []Line{{Number: "1"}, {Number: "2", SupplierCode: &code}}}, "10042869"},
+		"nowhere":        {Order{Platform: "suning"}, ""},
+		"not for Taobao": {Order{Platform: "taobao", SupplierCode: &code}, ""},
+	} {
+		c.order.Number = "1"
+		got, err := (&Document{Orders: []Order{c.order}}).Resolve(t.Context(), stored{})
+		if err != nil || got.Orders[0].Seller != c.want {
+			t.Errorf("%s: seller %q, %v; want %q", name, got.Orders[0].Seller, err, c.want)
+		}
+	}
+}
+
+// What is shown can be declared again.
+func TestAppsReadBack(t *testing.T) {
+	t.Parallel()
+	in := App{
+		Key: "kept", Protocol: contract.TOP, Authority: order.Upstream, Name: "n", Seller: "s", SupplierCode: "c", Methods: &[]string{},
+		Topics: &[]Topic{{Status: "*"}, {Status: "X", ExtFields: []string{"a"}}}, IPAllow: []string{"1.2.3.4", "10.0.0.0/8", "::1"},
+		Rate: &Rate{PerSecond: 1, PerDay: 2}, ExpiresAt: AsTime(time.Date(2026, 1, 2, 3, 4, 5, 0, contract.Zone)),
+	}
+	resolved, err := (&Document{Apps: []App{in}}).Resolve(t.Context(), stored{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := AppOf(resolved.Apps[0])
+	out.Secret = ""
+	if diff := cmp.Diff(in, out, sameTime); diff != "" {
+		t.Errorf("declared - shown +\n%s", diff)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"2026-01-02T03:04:05Z":          "2026-01-02T11:04:05+08:00",
+		"2026-01-02T03:04:05":           "2026-01-02T03:04:05+08:00",
+		"2026-01-02 03:04:05":           "2026-01-02T03:04:05+08:00",
+		"2026-01-02T03:04:05.125+01:00": "2026-01-02T10:04:05.125+08:00",
+	} {
+		var at Time
+		if err := at.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		var again Time
+		encoded, err := json.Marshal(at)
+		if err != nil || string(encoded) != `"`+want+`"` {
+			t.Errorf("%s: got %s, %v; want %s", text, encoded, err, want)
+		}
+		if err := json.Unmarshal(encoded, &again); err != nil || !time.Time(again).Equal(time.Time(at)) {
+			t.Errorf("%s: reads back as %v, %v", text, time.Time(again), err)
+		}
+	}
+}
+
+// The demo is what the design says of it.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	d, err := Demo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolved, err := d.Resolve(t.Context(), stored{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(resolved.Apps) != 3 || len(resolved.Sessions) != 2 || len(resolved.Orders) != 3 {
+		t.Errorf("%d apps, %d sessions, %d orders", len(resolved.Apps), len(resolved.Sessions), len(resolved.Orders))
+	}
+	if paid := resolved.Orders[0].PaidAt; time.Since(*paid).Abs() > time.Minute {
+		t.Errorf("the Suning order is paid at %v, want the start", paid)
+	}
+}
