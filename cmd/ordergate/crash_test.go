@@ -1,0 +1,280 @@
+//go:build crash
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+// crashRounds is how often the gateway is killed.
+const crashRounds = 20
+
+const crashState = "apps:\n  - {key: \"1\", protocol: top, secret: s}\nsessions:\n  - {token: t, app_key: \"1\", seller: x}\n"
+
+// buildOrdergate builds the real program, as it is shipped.
+func buildOrdergate(t *testing.T) string {
+	t.Helper()
+	path := t.TempDir() + "/ordergate"
+	build := exec.Command("go", "build", "-o", path, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return path
+}
+
+func start(t *testing.T, dir string, command ...string) *process {
+	t.Helper()
+	if err := os.WriteFile(dir+"/state.yaml", []byte(crashState), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append(command[1:], "serve", "--database", "sqlite:"+dir+"/x.db", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-token", "admin", "--apply", dir+"/state.yaml")
+	p, err := launch(exec.Command(command[0], args...), dir+"/serve.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// produce reports a status of an order and returns what the gateway said.
+func (p *process) produce(ctx context.Context, number, status, line string) error {
+	sealed, err := wire.TOP{}.Seal(ctx, wire.Message{
+		URL: p.url + "/router/rest", AppKey: "1", Secret: "s", Session: "t", Method: contract.EventProduce.Method,
+		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: time.Now(),
+		Params: contract.EventProduce.Params(contract.EventProduceRequest{Status: status, OrderID: number, SubOrders: line}),
+	})
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(sealed.Request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	_, err = wire.TOP{}.Unseal(contract.EventProduce, body)
+	return err
+}
+
+// list reads a whole list of the management API.
+func list[T any](t *testing.T, p *process, path string) []T {
+	t.Helper()
+	var all []T
+	for after := ""; ; {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.adminURL+path+"?limit=1000&after="+after, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after == "" {
+			r.URL.RawQuery = "limit=1000"
+		}
+		r.Header.Set("Authorization", "Bearer admin")
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Items []T
+			Next  string
+		}
+		err = json.NewDecoder(response.Body).Decode(&page)
+		response.Body.Close()
+		if err != nil || response.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", path, response.Status, err)
+		}
+		all = append(all, page.Items...)
+		if after = page.Next; after == "" {
+			return all
+		}
+	}
+}
+
+type listedEvent struct {
+	Seq    int64
+	Order  string
+	Lines  []string
+	Params map[string]string
+}
+
+type listedOrder struct {
+	Number, Stage string
+	Lines         []struct {
+		Number, State string
+		Statuses      []string
+	}
+}
+
+// The gateway is killed at random moments under load. Every event that was
+// answered is there, and nothing is half there: orders, lines and marks are
+// what the log says.
+func TestKilledUnderLoad(t *testing.T) {
+	program, dir := buildOrdergate(t), t.TempDir()
+	statuses := []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}
+	var answered sync.Map // "order status"
+	total := 0
+	for round := range crashRounds {
+		p := start(t, dir, program)
+		checkLedger(t, p, &answered)
+		ctx, cancel := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		for c := range 16 {
+			callers.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					number := fmt.Sprintf("%d-%d-%d", round, c, i)
+					for _, status := range statuses {
+						if p.produce(ctx, number, status, number+"-1") != nil {
+							return // killed
+						}
+						answered.Store(number+" "+status, true)
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
+		if err := p.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.cmd.Wait()
+		cancel()
+		callers.Wait()
+		p.log.Close()
+	}
+	p := start(t, dir, program)
+	total = checkLedger(t, p, &answered)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rounds, %d events", crashRounds, total)
+	if total < crashRounds*10 {
+		t.Errorf("only %d events in %d rounds: the load did not load", total, crashRounds)
+	}
+}
+
+// checkLedger compares what the gateway holds with what was answered, and its
+// orders with its log.
+func checkLedger(t *testing.T, p *process, answered *sync.Map) (events int) {
+	t.Helper()
+	log := list[listedEvent](t, p, "/v1/events")
+	told := map[string][]string{} // line: statuses, from the log
+	seen := map[string]bool{}
+	for i, e := range log {
+		key := e.Order + " " + e.Params["status"]
+		if seen[key] {
+			t.Errorf("%s is in the log twice", key)
+		}
+		if i > 0 && e.Seq <= log[i-1].Seq {
+			t.Errorf("seq %d after %d", e.Seq, log[i-1].Seq)
+		}
+		seen[key] = true
+		for _, line := range e.Lines {
+			told[line] = append(told[line], e.Params["status"])
+		}
+	}
+	answered.Range(func(key, _ any) bool {
+		if !seen[key.(string)] {
+			t.Errorf("%s was answered and is lost", key)
+		}
+		return true
+	})
+	kept := map[string][]string{}
+	for _, o := range list[listedOrder](t, p, "/v1/orders") {
+		for _, line := range o.Lines {
+			kept[line.Number] = line.Statuses
+			if line.State != o.Stage {
+				t.Errorf("order %s is %s, its line %s", o.Number, o.Stage, line.State)
+			}
+		}
+	}
+	if len(kept) != len(told) {
+		t.Errorf("%d lines are kept, the log speaks of %d", len(kept), len(told))
+	}
+	for line, statuses := range told {
+		if !slices.Equal(kept[line], statuses) {
+			t.Errorf("line %s keeps %v, the log says %v", line, kept[line], statuses)
+		}
+	}
+	return len(log)
+}
+
+// The kernel says in which order things happened: the sync of the write-ahead
+// log returns before the answer is written.
+func TestSyncReturnsBeforeTheAnswer(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		t.Fatal("strace is needed: apt-get install strace")
+	}
+	program, dir := buildOrdergate(t), t.TempDir()
+	trace := dir + "/trace"
+	p := start(t, dir, strace, "-D", "-f", "-y", "-s", "400", "-e", "trace=fsync,fdatasync,pwrite64,read,write", "-o", trace, program)
+	const calls = 5
+	for i := range calls {
+		if err := p.produce(t.Context(), fmt.Sprint(i), contract.StatusOut, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	answers := 0
+	var written, synced bool     // since the last request
+	syncing := map[string]bool{} // threads whose sync has not returned
+	for line := range bytes.Lines(readTrace(t, trace)) {
+		text := string(line)
+		thread, _, _ := strings.Cut(text, " ")
+		isSync := strings.Contains(text, "sync(") && strings.Contains(text, "x.db-wal>")
+		switch {
+		case strings.Contains(text, "read(") && strings.Contains(text, "POST /router/rest"), strings.Contains(text, "read resumed") && strings.Contains(text, "POST /router/rest"):
+			written, synced = false, false
+		case strings.Contains(text, "pwrite64(") && strings.Contains(text, "x.db-wal>"):
+			written, synced = true, false
+		case isSync && strings.Contains(text, "unfinished"):
+			syncing[thread] = true
+		case isSync && strings.Contains(text, "= 0"):
+			synced = true
+		case strings.Contains(text, "sync resumed") && syncing[thread]:
+			delete(syncing, thread)
+			synced = true
+		case strings.Contains(text, "write(") && strings.Contains(text, "Application-Host"):
+			answers++
+			if !written || !synced {
+				t.Errorf("answer %d: log written %t, synced %t\n%.200s", answers, written, synced, text)
+			}
+		}
+	}
+	if answers != calls {
+		t.Errorf("saw %d answers of %d", answers, calls)
+	}
+}
+
+// readTrace waits until the tracer, which runs apart, has written its last line.
+func readTrace(t *testing.T, path string) []byte {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Split(bytes.TrimSpace(data), []byte("\n")); bytes.Contains(lines[len(lines)-1], []byte("+++ exited with")) || time.Now().After(deadline) {
+			return data
+		}
+	}
+}
