@@ -1,0 +1,43 @@
+# Targets are listed by `make`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+T ?= 30s
+export CGO_ENABLED ?= 0
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: ## one static binary, bin/ordergate
+	go build -trimpath -o bin/ordergate ./cmd/ordergate
+
+test: ## every test a newcomer needs to see green
+	go test ./...
+	@echo "Left out: make race, make crash (kill rounds, strace), make fuzz T=30s."
+
+check: ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
+	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go vet -tags crash ./...
+	go tool staticcheck -tags crash ./...
+	go mod tidy -diff
+	go mod verify
+	go test ./...
+
+gen: ## rewrite generated text: reference, help, README tables, imports list
+	go test . ./cmd/ordergate -run 'Generated|Imports' -update
+
+race: ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./...
+
+crash: ## kill the real program under load, and trace its syncs (needs strace)
+	go test -tags crash -count=1 -run 'Killed|Sync' -v ./cmd/ordergate
+
+fuzz: ## every fuzz target for T each
+	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \
+		package=$$(grep -rlE "^func $$target\(" --include=*_test.go . | xargs -n1 dirname); \
+		echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) $$package; done
+
+bench: ## Go benchmarks of what runs per call
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: help build test check gen race crash fuzz bench

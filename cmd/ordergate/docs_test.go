@@ -1,0 +1,261 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/intake"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+var update = flag.Bool("update", false, "rewrite generated files")
+
+// root is the project's folder.
+const root = "../../"
+
+const generatedNote = "<!-- Made from the tables in the code by `make gen`; a test compares. -->\n\n"
+
+// generated are the files that are made whole.
+func generated(t *testing.T) map[string]string {
+	files := map[string]string{
+		"docs/reference/cli.md": cliReference(t),
+		"docs/reference/top.md": topReference(),
+	}
+	for _, api := range contract.All {
+		files["docs/reference/"+api.Method+".md"] = apiReference(api)
+	}
+	return files
+}
+
+// Reference pages, help texts and the README's tables are those of the code.
+func TestGeneratedText(t *testing.T) {
+	t.Parallel()
+	for name, want := range generated(t) {
+		compareFile(t, name, generatedNote+want)
+	}
+	for _, name := range []string{"README.md", "README.zh-CN.md"} {
+		text := readFile(t, name)
+		head, rest, opened := strings.Cut(text, "<!-- apis -->\n")
+		_, tail, closed := strings.Cut(rest, "<!-- /apis -->\n")
+		if !opened || !closed {
+			t.Errorf("%s has no place for the APIs", name)
+		}
+		compareFile(t, name, head+"<!-- apis -->\n"+apiTable()+"<!-- /apis -->\n"+tail)
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(root + name)
+	if err != nil && !*update {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func compareFile(t *testing.T, name, want string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(root+name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(root+name, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if readFile(t, name) != want {
+		t.Errorf("%s differs from the code: make gen, and review the difference", name)
+	}
+}
+
+func apiTable() string {
+	b := row("API", "", "protocol") + row("---", "---", "---")
+	for _, api := range contract.All {
+		b += row(fmt.Sprintf("[`%s`](docs/reference/%s.md)", api.Method, api.Method), api.Title, string(api.Protocol))
+	}
+	return b
+}
+
+func row(cells ...string) string {
+	for i := range cells {
+		cells[i] = strings.ReplaceAll(cells[i], "|", "\\|")
+	}
+	return "| " + strings.Join(cells, " | ") + " |\n"
+}
+
+func code(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
+
+func apiReference(api *contract.API) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n\n%s. %s\n\nProtocol: %s. Session: %s.\n\n## Request\n\n", api.Method, api.Title, api.About, api.Protocol, api.Session)
+	b.WriteString(fieldTable(api.Request))
+	fmt.Fprintf(&b, "\n## Reply\n\nRoot: `%s`.\n\n", api.Root())
+	b.WriteString(row("name", "type", "example", "text") + row("---", "---", "---", "---"))
+	for _, f := range api.Reply {
+		b.WriteString(row(code(f.Name), string(f.Type), code(f.Example), f.Text))
+	}
+	b.WriteString("\n## Refusals\n\nCode 50, `Remote service error`. The last column is what a caller should do.\n\n")
+	b.WriteString(row("sub_code", "sub_msg", "解决方案", "do") + row("---", "---", "---", "---"))
+	for _, r := range api.Refusals {
+		b.WriteString(row(code(r.Code), r.Text, r.Solution, string(r.Advice)))
+	}
+	b.WriteString("\n## Warnings\n\nAn accepted event may carry these in `warnings`.\n\n")
+	b.WriteString(row("code", "meaning") + row("---", "---"))
+	for _, w := range order.Warnings {
+		b.WriteString(row(code(w.Code), w.Text))
+	}
+	return b.String()
+}
+
+func fieldTable(fields []contract.Field) string {
+	b := row("name", "type", "required", "limit", "example", "text") + row("---", "---", "---", "---", "---", "---")
+	for _, f := range fields {
+		required, limit := "", ""
+		switch {
+		case f.Required:
+			required = "yes"
+		case f.Asked:
+			required = "asked for"
+		}
+		switch {
+		case f.MaxChars > 0:
+			limit = strconv.Itoa(f.MaxChars) + " characters"
+		case f.MaxItems > 0:
+			limit = strconv.Itoa(f.MaxItems) + " entries"
+		}
+		b += row(code(f.Name), string(f.Type), required, limit, code(f.Example), f.Text)
+	}
+	return b
+}
+
+func topReference() string {
+	var b strings.Builder
+	b.WriteString("# TOP: `/router/rest`\n\nEvery answer is HTTP 200.\n\n## Protocol parameters\n\n")
+	b.WriteString(fieldTable(contract.TOPParams))
+	b.WriteString("\n## Order of checks\n\nThe first that fails is the answer.\n\n" + row("#", "check", "code") + row("---", "---", "---"))
+	for i, c := range intake.TOPChecks {
+		var codes []string
+		for _, fault := range c.Faults {
+			codes = append(codes, contract.TOPFaults[fault].Code)
+		}
+		b.WriteString(row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", ")))
+	}
+	b.WriteString("\n## Faults\n\n" + row("code", "msg", "中文", "sub_code", "sub_msg", "when", "do") + row("---", "---", "---", "---", "---", "---", "---"))
+	for _, r := range contract.TOPFaults[1:] {
+		when := r.When
+		if r.Reserved != "" {
+			when = "not produced: " + r.Reserved
+		}
+		b.WriteString(row(r.Code, contract.Fill(r.Text, "`name`"), r.Chinese, code(r.SubCode), contract.Fill(r.SubText, "N"), when, string(r.Advice)))
+	}
+	return b.String()
+}
+
+func cliReference(t *testing.T) string {
+	var b strings.Builder
+	b.WriteString("# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 misused. Every flag can be given as the environment variable that stands behind it.\n")
+	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"call"}, {"version"}} {
+		help := helpText(t, append(command, "--help"))
+		title := strings.Join(append([]string{"ordergate"}, command...), " ")
+		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", title, help)
+	}
+	return b.String()
+}
+
+// helpText is what a command's --help prints.
+func helpText(t *testing.T, args []string) string {
+	t.Helper()
+	type done struct{}
+	var out bytes.Buffer
+	parser, err := newParser(&cli{}, func(int) { panic(done{}) }, &out, &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != nil && p != any(done{}) {
+				panic(p)
+			}
+		}()
+		_, err = parser.Parse(args)
+	}()
+	return out.String()
+}
+
+// The READMEs' console blocks are run: each command prints what stands below
+// it, but for request ids.
+func TestReadmeCommands(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("ordergate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"README.md", "README.zh-CN.md"} {
+		p, err := launch(exec.Command(program, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), t.TempDir()+"/log")
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := consoleSteps(readFile(t, name))
+		if len(steps) < 2 {
+			t.Errorf("%s shows %d commands", name, len(steps))
+		}
+		for _, step := range steps {
+			got := requestID.ReplaceAllString(runLine(t, program, p, step[0]), "${1}ID")
+			want := requestID.ReplaceAllString(step[1], "${1}ID")
+			if got != want {
+				t.Errorf("%s: %s\n got %q\nwant %q", name, step[0], got, want)
+			}
+		}
+		if err := p.stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
+
+// consoleSteps returns commands and their output, from blocks in which a
+// command stands behind "$ ".
+func consoleSteps(text string) (steps [][2]string) {
+	for _, block := range consoleBlock.FindAllStringSubmatch(text, -1) {
+		for line := range strings.Lines(block[1]) {
+			if command, ok := strings.CutPrefix(line, "$ "); ok {
+				steps = append(steps, [2]string{strings.TrimSpace(command)})
+			} else if n := len(steps); n > 0 {
+				steps[n-1][1] += line
+			}
+		}
+	}
+	return steps
+}
+
+// runLine runs `go run ./cmd/ordergate …` with the program under test against a
+// running gateway.
+func runLine(t *testing.T, program string, p *process, line string) string {
+	t.Helper()
+	args, ok := strings.CutPrefix(line, "go run ./cmd/ordergate ")
+	if !ok {
+		t.Fatalf("cannot run %q", line)
+	}
+	cmd := exec.CommandContext(context.Background(), "sh", "-c", `"$0" `+args, program)
+	cmd.Env = append(os.Environ(), "ORDERGATE_URL="+p.url)
+	out, _ := cmd.Output() // exit codes are the scripts' matter
+	return string(out)
+}

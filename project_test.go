@@ -1,0 +1,125 @@
+// Package ordergate_test holds what is true of the project as a whole.
+package ordergate_test
+
+import (
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "rewrite generated files")
+
+const module = "github.com/ordergate/ordergate"
+
+// Packages and import directions are those of docs/imports.txt. Who changes
+// them changes that file, and says why.
+func TestImports(t *testing.T) {
+	t.Parallel()
+	const file = "docs/imports.txt"
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packages []string
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name, own := strings.TrimPrefix(words[0], module+"/"), []string{}
+		if words[0] == module { // this file's
+			continue
+		}
+		for _, imported := range words[1:] {
+			if path, ok := strings.CutPrefix(imported, module+"/"); ok {
+				own = append(own, path)
+			}
+		}
+		packages = append(packages, strings.TrimRight(fmt.Sprintf("%s: %s", name, strings.Join(own, " ")), " "))
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment, list, _ := strings.Cut(string(want), "\n\n")
+	got := strings.Join(packages, "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(file, []byte(comment+"\n\n"+got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != list {
+		t.Errorf("imports are\n%s\n%s says\n%s\nIf the change is meant: make gen, and say why in its comment.", got, file, list)
+	}
+}
+
+// Two SQLite libraries in one process corrupt the file.
+func TestOneSQLiteDriver(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-test", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"github.com/mattn/go-sqlite3", "github.com/ncruces/go-sqlite3", "github.com/glebarez/go-sqlite", "crawshaw.io/sqlite"} {
+		if strings.Contains(string(out), other) {
+			t.Errorf("%s is linked beside zombiezen.com/go/sqlite", other)
+		}
+	}
+}
+
+// Every direct dependency has its line in docs/dependencies.md, and no other has.
+func TestDependenciesAreExplained(t *testing.T) {
+	t.Parallel()
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var required, explained []string
+	for _, found := range regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		required = append(required, found[1])
+	}
+	for _, found := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(string(doc), -1) {
+		explained = append(explained, found[1])
+	}
+	for _, found := range regexp.MustCompile(`(?m)^tool (\S+)$`).FindAllStringSubmatch(string(mod), -1) {
+		required = append(required, found[1])
+	}
+	slices.Sort(required)
+	slices.Sort(explained)
+	if !slices.Equal(required, explained) {
+		t.Errorf("go.mod requires directly\n%v, docs/dependencies.md explains\n%v", required, explained)
+	}
+}
+
+// No file names a path of a developer's machine.
+func TestNoPathsOfMachines(t *testing.T) {
+	t.Parallel()
+	machine := regexp.MustCompile(`/(home|root|Users)/[a-z]|` + "/wor" + "k/")
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case path == ".git" || path == "bin":
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if found := machine.Find(data); found != nil {
+			t.Errorf("%s: %s", path, found)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
