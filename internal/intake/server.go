@@ -70,7 +70,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 
 // open reads the request of a call.
 func (s *Server) open(w http.ResponseWriter, r *http.Request) *topCall {
-	c := &topCall{server: s, http: r, now: s.Clock(), id: wire.NewRequestID()}
+	c := &topCall{server: s, ctx: context.WithoutCancel(r.Context()), http: r, now: s.Clock(), id: wire.NewRequestID()}
 	c.Call, c.broken = wire.TOP{}.Open(w, r)
 	return c
 }
@@ -85,9 +85,9 @@ func (c *topCall) check() error {
 	return nil
 }
 
-// commit stores the call. It is waited for even when the caller hangs up.
+// commit stores the call.
 func (c *topCall) commit() error {
-	err := c.server.Store.Commit(context.WithoutCancel(c.http.Context()), c.task)
+	err := c.server.Store.Commit(c.ctx, c.task)
 	if errors.Is(err, order.ErrBusy) {
 		return contract.Busy
 	}

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -43,6 +44,7 @@ var TOPChecks = []Check{
 type topCall struct {
 	*wire.Call
 	server  *Server
+	ctx     context.Context // goes on when the caller hangs up: what arrived whole is carried through
 	http    *http.Request
 	now     time.Time
 	id      string
@@ -116,7 +118,7 @@ func (c *topCall) verbAllowed() error {
 
 func (c *topCall) appKnown() error {
 	key, _ := c.Get("app_key")
-	app, err := c.server.Store.App(c.http.Context(), key)
+	app, err := c.server.Store.App(c.ctx, key)
 	if errors.Is(err, order.ErrNotFound) {
 		return contract.UnknownApp
 	}
@@ -192,7 +194,7 @@ func (c *topCall) sessionValid() error {
 	case contract.Blank(token):
 		return nil
 	}
-	session, err := c.server.Store.Session(c.http.Context(), contract.Secret(token))
+	session, err := c.server.Store.Session(c.ctx, contract.Secret(token))
 	if err != nil && !errors.Is(err, order.ErrNotFound) {
 		return err
 	}
