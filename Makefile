@@ -30,7 +30,7 @@ race: ## all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
 crash: ## kill the real program under load, and trace its syncs (needs strace)
-	go test -tags crash -count=1 -run 'Killed|Sync' -v ./cmd/ordergate
+	go test -tags crash -count=1 -run 'Killed|Stopped|Sync' -v ./cmd/ordergate
 
 fuzz: ## every fuzz target for T each
 	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \

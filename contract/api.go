@@ -94,6 +94,18 @@ func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err 
 	return v.Interface(), nil
 }
 
+// Masked returns parameters with the secret ones masked, by the rows of the API
+// and of its protocol.
+func (a *API) Masked(params []Param) []Param {
+	shown := slices.Clone(params)
+	for i, p := range shown {
+		if f, ok := a.Field(p.Name); ok && f.Secret || topSecrets[p.Name] {
+			shown[i].Value = Masked
+		}
+	}
+	return shown
+}
+
 // Params lists what a client sends for a request: the fields that are not
 // blank, in the page's order. A blank value is neither sent nor signed.
 func (a *API) Params(request any) []Param {

@@ -72,6 +72,15 @@ func TestParamsDecode(t *testing.T) {
 	})
 }
 
+func TestMasking(t *testing.T) {
+	t.Parallel()
+	api := contract.Define[struct{ A, B string }, struct{}](contract.API{Request: []contract.Field{{Name: "cardSec", Go: "A", Secret: true}, {Name: "tid", Go: "B"}}})
+	params := []contract.Param{{Name: "cardSec", Value: "hush"}, {Name: "other", Value: "x"}, {Name: "session", Value: "hush"}, {Name: "tid", Value: "1"}}
+	if got, want := fmt.Sprint(api.Masked(params)), "[{cardSec ***} {other x} {session ***} {tid 1}]"; got != want || params[0].Value != "hush" {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestBrokenTablesPanic(t *testing.T) {
 	t.Parallel()
 	type bound struct{ A string }

@@ -24,5 +24,13 @@ var topParams = func() map[string]bool {
 	return m
 }()
 
+var topSecrets = func() map[string]bool {
+	m := map[string]bool{}
+	for _, f := range TOPParams {
+		m[f.Name] = f.Secret
+	}
+	return m
+}()
+
 // IsTOPParam reports whether a parameter is the protocol's, not the API's.
 func IsTOPParam(name string) bool { return topParams[name] }

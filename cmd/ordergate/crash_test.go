@@ -169,6 +169,37 @@ func TestKilledUnderLoad(t *testing.T) {
 	}
 }
 
+// A stop under load ends by itself, and everything that was answered is there.
+func TestStoppedUnderLoad(t *testing.T) {
+	program, dir := buildOrdergate(t), t.TempDir()
+	var answered sync.Map
+	p := start(t, dir, program)
+	var callers sync.WaitGroup
+	for c := range 16 {
+		callers.Go(func() {
+			for i := 0; ; i++ {
+				number := fmt.Sprintf("%d-%d", c, i)
+				if p.produce(t.Context(), number, contract.StatusTransfer, number+"-1") != nil {
+					return // stopped
+				}
+				answered.Store(number+" "+contract.StatusTransfer, true)
+			}
+		})
+	}
+	time.Sleep(500 * time.Millisecond)
+	if err := p.stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	callers.Wait()
+	p = start(t, dir, program)
+	if n := checkLedger(t, p, &answered); n < 100 {
+		t.Errorf("only %d events", n)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 // checkLedger compares what the gateway holds with what was answered, and its
 // orders with its log.
 func checkLedger(t *testing.T, p *process, answered *sync.Map) (events int) {

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -174,6 +175,10 @@ func (c *topCall) signed() error {
 		if (wire.TOP{}).Verify(c.Call, secret) {
 			return nil
 		}
+	}
+	if c.server.Log.Enabled(c.ctx, slog.LevelDebug) {
+		c.server.Log.Debug("signature differs; compare the text with what the client signs", "id", c.id,
+			"text", wire.SignedText(c.rule.API.Masked(c.Params), c.Document))
 	}
 	return contract.BadSign
 }

@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -271,6 +272,22 @@ func TestSessionOfAnotherApp(t *testing.T) {
 	})
 	if got := g.send(t, newRequest().set("session", "other")); got.Code != "27" || got.SubCode != "invalid-sessionkey" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// The text that was signed is shown to who asks for it, without the session.
+func TestSignedTextIsLoggedMasked(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t)
+	var log strings.Builder
+	g.intake.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	r := newRequest().set("session", "hush-session")
+	after("tid", "2")(r)
+	if got := g.send(t, r); got.Code != "25" {
+		t.Errorf("got %v", got)
+	}
+	if text := log.String(); !strings.Contains(text, "session***statusQIMEN_ERP_TRANSFERtid2timestamp2024-06-18 12:00:00v2.0") || strings.Contains(text, "hush") || strings.Contains(text, "helloworld") {
+		t.Errorf("log: %s", text)
 	}
 }
 

@@ -22,9 +22,12 @@ import (
 //go:embed migrations/sqlite/*.sql
 var sqliteMigrations embed.FS
 
-// sqliteReaders is how many connections read. Readers take CPU from the
-// committer, so they are few.
-const sqliteReaders = 2
+// Readers take CPU from the committer, so they are few. Look-ups that calls
+// wait for have their own: a list never delays a call.
+const (
+	sqliteLookups = 1
+	sqliteLists   = 2
+)
 
 // sqliteStore is the ledger in one SQLite file. One connection writes, and only
 // the committer uses it.
@@ -33,7 +36,8 @@ type sqliteStore struct {
 	*directory
 	key    *secret.Key
 	write  *sqlite.Conn
-	read   *sqlitex.Pool
+	lookup *sqlitex.Pool // for calls
+	lists  *sqlitex.Pool // for operators
 	lock   *os.File
 	nextID ids
 
@@ -73,16 +77,24 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.nextID, err = readIDs(s.write); err != nil {
 		return nil, err
 	}
-	s.read, err = sqlitex.NewPool(path, sqlitex.PoolOptions{
-		Flags: sqlite.OpenReadOnly | sqlite.OpenWAL, PoolSize: sqliteReaders,
-		PrepareConn: func(c *sqlite.Conn) error { return sqlitex.ExecuteTransient(c, "PRAGMA cache_size = -16384", nil) },
-	})
-	if err != nil {
+	if s.lookup, err = readers(path, sqliteLookups); err != nil {
+		return nil, err
+	}
+	if s.lists, err = readers(path, sqliteLists); err != nil {
 		return nil, err
 	}
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
 	return s, nil
+}
+
+func readers(path string, n int) (*sqlitex.Pool, error) {
+	return sqlitex.NewPool(path, sqlitex.PoolOptions{
+		Flags: sqlite.OpenReadOnly | sqlite.OpenWAL, PoolSize: n,
+		PrepareConn: func(c *sqlite.Conn) error {
+			return sqlitex.ExecuteTransient(c, "PRAGMA cache_size = -16384", nil)
+		},
+	})
 }
 
 // lockFile keeps a second process away from the database: keys and caches are
@@ -170,18 +182,18 @@ func readIDs(c *sqlite.Conn) (next ids, err error) {
 
 // Ready implements [order.Store].
 func (s *sqliteStore) Ready(ctx context.Context) error {
-	return s.reading(ctx, func(c *sqlite.Conn) error {
+	return reading(ctx, s.lookup, func(c *sqlite.Conn) error {
 		return sqlitex.Execute(c, "SELECT 1 FROM meta", nil)
 	})
 }
 
-// reading lends a read connection. Its queries end with ctx.
-func (s *sqliteStore) reading(ctx context.Context, f func(*sqlite.Conn) error) error {
-	c, err := s.read.Take(ctx)
+// reading lends a read connection of a pool. Its queries end with ctx.
+func reading(ctx context.Context, pool *sqlitex.Pool, f func(*sqlite.Conn) error) error {
+	c, err := pool.Take(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.read.Put(c)
+	defer pool.Put(c)
 	return f(c)
 }
 
@@ -193,8 +205,10 @@ func (s *sqliteStore) Close() error {
 
 func (s *sqliteStore) close() error {
 	var errs []error
-	if s.read != nil {
-		errs = append(errs, s.read.Close())
+	for _, pool := range []*sqlitex.Pool{s.lookup, s.lists} {
+		if pool != nil {
+			errs = append(errs, pool.Close())
+		}
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close()) // the last connection folds the WAL into the file

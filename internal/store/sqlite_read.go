@@ -84,7 +84,7 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) ([]*order
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
 	var orders []*order.Order
-	err := s.reading(ctx, func(c *sqlite.Conn) error {
+	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		err := query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
 			o := scanOrder(row)
 			orders = append(orders, &o)
@@ -108,7 +108,7 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) ([]*order
 	w.add(f.API != "", "api = ?", f.API)
 	const columns = "seq, event.id, api, app, at, lines, record, answer, warnings, platform, seller, number"
 	var events []*order.Event
-	err := s.reading(ctx, func(c *sqlite.Conn) error {
+	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
 			e := &order.Event{
 				Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
@@ -137,7 +137,7 @@ func scanList(row *sqlite.Stmt, column int) (texts []string, err error) {
 
 // loadApp implements engine.
 func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, err error) {
-	err = s.reading(ctx, func(c *sqlite.Conn) error {
+	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
 		return query(c, selectApp, func(row *sqlite.Stmt) error {
 			app, err = s.scanApp(row, key)
 			return err
@@ -169,7 +169,7 @@ func (s *sqliteStore) scanApp(row *sqlite.Stmt, key string) (*order.App, error) 
 
 // Apps implements [order.Store].
 func (s *sqliteStore) Apps(ctx context.Context, after string, limit int) (apps []*order.App, err error) {
-	err = s.reading(ctx, func(c *sqlite.Conn) error {
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT secret, old_secret, doc, key FROM app WHERE key > ? ORDER BY key LIMIT ?", func(row *sqlite.Stmt) error {
 			app, err := s.scanApp(row, row.ColumnText(3))
 			apps = append(apps, app)
@@ -182,7 +182,7 @@ func (s *sqliteStore) Apps(ctx context.Context, after string, limit int) (apps [
 // loadSession implements engine.
 func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (found *order.Session, err error) {
 	mark := s.key.Mark(string(token))
-	err = s.reading(ctx, func(c *sqlite.Conn) error {
+	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
 		return query(c, selectSession, func(row *sqlite.Stmt) error {
 			found = &order.Session{Token: token, AppKey: row.ColumnText(0), Seller: row.ColumnText(1), ExpiresAt: scanTime(row, 2)}
 			return nil
@@ -196,7 +196,7 @@ func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (f
 
 // Sessions implements [order.Store].
 func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, next int64, err error) {
-	err = s.reading(ctx, func(c *sqlite.Conn) error {
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT id, mark, token, app_key, seller, expires_at FROM session WHERE id > ? ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
 			next = row.ColumnInt64(0)
 			token, err := s.key.Open(columnBytes(row, 2), sessionPlace([32]byte(columnBytes(row, 1))))
@@ -210,7 +210,7 @@ func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (ses
 // Usage implements [order.Store].
 func (s *sqliteStore) Usage(ctx context.Context, day string) (map[string]int64, error) {
 	calls := map[string]int64{}
-	err := s.reading(ctx, func(c *sqlite.Conn) error {
+	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT app, calls FROM usage WHERE day = ?", func(row *sqlite.Stmt) error {
 			calls[row.ColumnText(0)] = row.ColumnInt64(1)
 			return nil
