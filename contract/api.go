@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
@@ -119,15 +120,17 @@ func (a *API) Params(request any) []Param {
 	return params
 }
 
-// DecodeReply fills a new reply struct from a look-up by wire name. What the
-// answer does not hold stays zero.
-func (a *API) DecodeReply(lookup func(name string) (string, bool)) (reply any) {
+// DecodeReply fills a new reply struct from a look-up by wire name, and reports
+// whether the answer holds any of its fields. What it does not hold stays zero.
+func (a *API) DecodeReply(lookup func(name string) (string, bool)) (reply any, found bool) {
 	v := reflect.New(a.reply.of)
+	found = len(a.Reply) == 0
 	for i := range a.Reply {
 		value, ok := lookup(a.Reply[i].Name)
 		if !ok {
 			continue
 		}
+		found = true
 		switch f := v.Elem().Field(a.reply.index[i]); f.Kind() {
 		case reflect.Bool:
 			f.SetBool(strings.EqualFold(value, "true"))
@@ -135,11 +138,11 @@ func (a *API) DecodeReply(lookup func(name string) (string, bool)) (reply any) {
 			f.SetString(value)
 		}
 	}
-	return v.Interface()
+	return v.Interface(), found
 }
 
 // AppendJSON writes a reply's fields as members of a JSON object, without the
-// braces. Empty texts are left out.
+// braces, each with a comma behind it. Empty texts are left out.
 func (a *API) AppendJSON(b []byte, reply any) []byte {
 	for name, value := range a.fields(reply) {
 		b = AppendJSONString(b, name)
@@ -152,7 +155,25 @@ func (a *API) AppendJSON(b []byte, reply any) []byte {
 		}
 		b = append(b, ',')
 	}
-	return trimComma(b)
+	return b
+}
+
+// JSON writes a reply's fields as a JSON object.
+func (a *API) JSON(reply any) []byte {
+	b := a.AppendJSON([]byte{'{'}, reply)
+	return append(bytes.TrimSuffix(b, []byte{','}), '}')
+}
+
+// Asked reports whether a field is blank in a request that the page asks for
+// though it is optional.
+func (a *API) Asked(request any) bool {
+	v := reflect.Indirect(reflect.ValueOf(request))
+	for i := range a.Request {
+		if a.Request[i].Asked && Blank(v.Field(a.request.index[i]).String()) {
+			return true
+		}
+	}
+	return false
 }
 
 // AppendXML writes a reply's fields as elements.
@@ -188,7 +209,7 @@ type layout struct {
 
 func compile[T any](method string, rows []Field) layout {
 	l := layout{of: reflect.TypeFor[T]()}
-	seen := map[string]bool{}
+	names, fields := map[string]bool{}, map[string]bool{}
 	for _, row := range rows {
 		f, ok := l.of.FieldByName(row.Go)
 		if !ok || len(f.Index) != 1 {
@@ -198,10 +219,15 @@ func compile[T any](method string, rows []Field) layout {
 		if row.Type == Boolean {
 			want = reflect.Bool
 		}
-		if f.Type.Kind() != want || seen[row.Name] || seen[row.Go] {
-			panic(fmt.Sprintf("contract %s: row %s does not fit %s.%s", method, row.Name, l.of, row.Go))
+		switch {
+		case f.Type.Kind() != want:
+			panic(fmt.Sprintf("contract %s: row %s is a %s, %s.%s is not", method, row.Name, row.Type, l.of, row.Go))
+		case names[row.Name]:
+			panic(fmt.Sprintf("contract %s: two rows are named %s", method, row.Name))
+		case fields[row.Go]:
+			panic(fmt.Sprintf("contract %s: two rows are bound to %s.%s", method, l.of, row.Go))
 		}
-		seen[row.Name], seen[row.Go] = true, true
+		names[row.Name], fields[row.Go] = true, true
 		l.index = append(l.index, f.Index[0])
 	}
 	if len(rows) != l.of.NumField() {

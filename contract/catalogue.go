@@ -1,5 +1,7 @@
 package contract
 
+import "strings"
+
 // All lists every API. A new one is added here and to order.Rules.
 var All = []*API{
 	EventProduce,
@@ -25,7 +27,7 @@ func ByMethod(method string) (*API, bool) {
 // platform itself prints 27 in two ways.
 func FindTOP(a *API, code, subCode string) error {
 	for _, r := range a.Refusals {
-		if subCode == r.Code || r == InvalidParameter && len(subCode) > len(r.Code) && subCode[:len(r.Code)+1] == r.Code+":" {
+		if subCode == r.Code || r.Open && strings.HasPrefix(subCode, r.Code+":") {
 			return r
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 func TestRoots(t *testing.T) {
 	t.Parallel()
-	for method, want := range map[string]string{ // reference/top.md 7
+	for method, want := range map[string]string{ // docs/protocol/top.md 7
 		"taobao.qimen.event.produce":     "qimen_event_produce_response",
 		"alibaba.aliqin.secret.axb.bind": "alibaba_aliqin_secret_axb_bind_response",
 		"taobao.bcpush.isv.event.emit":   "bcpush_isv_event_emit_response",

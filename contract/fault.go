@@ -6,7 +6,7 @@ import "strings"
 // set is closed; each protocol has one row for every fault it knows.
 type Fault int
 
-// The faults, in the order in which reference/top.md 8.3 checks for them.
+// The faults. Who produces which, and in what order, say the tables of checks.
 const (
 	_ Fault = iota
 	BadEncoding
@@ -65,7 +65,7 @@ type FaultRow struct {
 }
 
 // TOPFaults words the faults for the Taobao Open Platform. Codes, texts and sub
-// codes are those of reference/top.md 8 and 9.
+// codes are those of docs/protocol/top.md 8 and 9.
 var TOPFaults = [faultCount]FaultRow{
 	BadEncoding:      {Code: "47", Text: "Invalid encoding", Chinese: "编码错误", When: "a parameter is not UTF-8 or holds a broken %-escape", Advice: Fix},
 	MissingMethod:    {Code: "21", Text: "Missing method", Chinese: "缺少方法名参数", SubText: "http传入的参数加入method字段", When: "method absent or blank", Advice: Fix},
@@ -99,7 +99,7 @@ var TOPFaults = [faultCount]FaultRow{
 	UserThrottled:       {Code: "4", Text: "User Call limited", Chinese: "用户调用次数超限", Advice: Retry, Reserved: "limits are per app"},
 	SessionThrottled:    {Code: "5", Text: "Session Call limited", Chinese: "会话调用次数超限", Advice: Retry, Reserved: "limits are per app"},
 	PartnerThrottled:    {Code: "6", Text: "Partner Call limited", Chinese: "合作伙伴调用次数超限", Advice: Retry, Reserved: "limits are per app"},
-	TooFrequent:         {Code: "8", Text: "App call exceeds limited frequency", Chinese: "应用调用频率超限", Advice: Retry, Reserved: "flow control answers 7 (top.md 8.1)"},
+	TooFrequent:         {Code: "8", Text: "App call exceeds limited frequency", Chinese: "应用调用频率超限", Advice: Retry, Reserved: "flow control answers 7"},
 	UserNotPermitted:    {Code: "12", Text: "Insufficient user permissions", Chinese: "用户权限不足", Advice: Fix, Reserved: "value-added APIs only"},
 	PartnerNotPermitted: {Code: "13", Text: "Insufficient partner permissions", Chinese: "合作伙伴权限不足", Advice: Fix, Reserved: "value-added APIs only"},
 	BackendFailed:       {Code: "15", Text: "Remote service error", Chinese: "远程服务出错", Advice: Retry, Reserved: "for forwarded calls, of which this version makes none"},

@@ -3,6 +3,7 @@ package contract
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Type is a field's type, in the word that the vendor's page uses.
@@ -39,11 +40,7 @@ func (f *Field) exceeded(value string) bool {
 	if f.MaxChars == 0 || len(value) <= f.MaxChars {
 		return false
 	}
-	n := 0
-	for range value {
-		n++
-	}
-	return n > f.MaxChars
+	return utf8.RuneCountInString(value) > f.MaxChars
 }
 
 // Blank reports whether a value counts as not given: it is empty or consists

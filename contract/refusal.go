@@ -18,16 +18,16 @@ type Refusal struct {
 	Text     string // the vendor's description
 	Solution string // the vendor's advice, in its words
 	Advice   Advice
+	Open     bool   // the name of a parameter may follow Code behind a colon
 	Reserved string // why nothing produces the row; empty for rows that are produced
 }
 
 // Error returns the row's code.
 func (r *Refusal) Error() string { return r.Code }
 
-// InvalidParameter is the sample in the 异常示例 of every TOP page. The
-// parameter's name follows the code behind a colon.
+// InvalidParameter is the sample in the 异常示例 of every TOP page.
 var InvalidParameter = &Refusal{
-	Code: "isv.invalid-parameter", Text: "非法参数", Advice: Fix,
+	Code: "isv.invalid-parameter", Text: "非法参数", Advice: Fix, Open: true,
 }
 
 // Error is one call's refusal: the row that refuses it, and what the row leaves

@@ -48,10 +48,3 @@ func (w *appender) Write(p []byte) (int, error) {
 	w.b = append(w.b, p...)
 	return len(p), nil
 }
-
-func trimComma(b []byte) []byte {
-	if n := len(b); n > 0 && b[n-1] == ',' {
-		return b[:n-1]
-	}
-	return b
-}

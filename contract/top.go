@@ -1,6 +1,6 @@
 package contract
 
-// TOPParams are the protocol's own parameters (reference/top.md 3). Everything
+// TOPParams are the protocol's own parameters (docs/protocol/top.md 3). Everything
 // else in a request is the API's.
 var TOPParams = []Field{
 	{Name: "method", Type: String, Required: true, Example: "taobao.qimen.event.produce", Text: "API接口名称"},

@@ -32,8 +32,8 @@ func generated(t *testing.T) map[string]string {
 		"docs/reference/cli.md": cliReference(t),
 		"docs/reference/top.md": topReference(),
 	}
-	for _, api := range contract.All {
-		files["docs/reference/"+api.Method+".md"] = apiReference(api)
+	for _, rule := range order.Rules {
+		files["docs/reference/"+rule.API.Method+".md"] = apiReference(rule.API, rule.Warnings)
 	}
 	return files
 }
@@ -102,23 +102,24 @@ func code(s string) string {
 	return "`" + s + "`"
 }
 
-func apiReference(api *contract.API) string {
+func apiReference(api *contract.API, warnings []order.Warning) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s. %s\n\nProtocol: %s. Session: %s.\n\n## Request\n\n", api.Method, api.Title, api.About, api.Protocol, api.Session)
+	fmt.Fprintf(&b, "# %s\n\n%s:%s\n\nProtocol: %s. Session: %s.\n\n## Request\n\n", api.Method, api.Title, api.About, api.Protocol, api.Session)
 	b.WriteString(fieldTable(api.Request))
 	fmt.Fprintf(&b, "\n## Reply\n\nRoot: `%s`.\n\n", api.Root())
 	b.WriteString(row("name", "type", "example", "text") + row("---", "---", "---", "---"))
 	for _, f := range api.Reply {
 		b.WriteString(row(code(f.Name), string(f.Type), code(f.Example), f.Text))
 	}
-	b.WriteString("\n## Refusals\n\nCode 50, `Remote service error`. The last column is what a caller should do.\n\n")
+	envelope := contract.TOPFaults[contract.BusinessRefused]
+	fmt.Fprintf(&b, "\n## Refusals\n\nCode %s, `%s`. The last column is what a caller should do.\n\n", envelope.Code, envelope.Text)
 	b.WriteString(row("sub_code", "sub_msg", "解决方案", "do") + row("---", "---", "---", "---"))
 	for _, r := range api.Refusals {
 		b.WriteString(row(code(r.Code), r.Text, r.Solution, string(r.Advice)))
 	}
 	b.WriteString("\n## Warnings\n\nAn accepted event may carry these in `warnings`.\n\n")
 	b.WriteString(row("code", "meaning") + row("---", "---"))
-	for _, w := range order.Warnings {
+	for _, w := range warnings {
 		b.WriteString(row(code(w.Code), w.Text))
 	}
 	return b.String()
@@ -134,13 +135,13 @@ func fieldTable(fields []contract.Field) string {
 		case f.Asked:
 			required = "asked for"
 		}
-		switch {
-		case f.MaxChars > 0:
-			limit = strconv.Itoa(f.MaxChars) + " characters"
-		case f.MaxItems > 0:
-			limit = strconv.Itoa(f.MaxItems) + " entries"
+		if f.MaxChars > 0 {
+			limit = strconv.Itoa(f.MaxChars) + " characters "
 		}
-		b += row(code(f.Name), string(f.Type), required, limit, code(f.Example), f.Text)
+		if f.MaxItems > 0 {
+			limit += strconv.Itoa(f.MaxItems) + " entries"
+		}
+		b += row(code(f.Name), string(f.Type), required, strings.TrimSpace(limit), code(f.Example), f.Text)
 	}
 	return b
 }

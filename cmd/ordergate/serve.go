@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +28,9 @@ import (
 
 // stopTimeout is how long a stop waits for calls that are under way.
 const stopTimeout = 30 * time.Second
+
+// readyTimeout is how long readiness waits for a write.
+const readyTimeout = 2 * time.Second
 
 type serveCmd struct {
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
@@ -124,8 +126,11 @@ func (cmd *serveCmd) chooseDatabase() (cleanUp func(), err error) {
 }
 
 // open opens the store with its secrets and applies what the flags name.
-func (g *gateway) open(ctx context.Context) (err error) {
-	path := strings.TrimPrefix(g.cmd.Database, "sqlite:")
+func (g *gateway) open(ctx context.Context) error {
+	path, err := store.File(g.cmd.Database)
+	if err != nil {
+		return err
+	}
 	var key *secret.Key
 	if g.cmd.Key != "" {
 		key, err = secret.Parse(string(g.cmd.Key))
@@ -255,7 +260,9 @@ func (g *gateway) adminHandler() http.Handler {
 }
 
 func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
-	err := g.store.Ready(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
+	defer cancel()
+	err := g.store.Ready(ctx)
 	if g.stopping.Load() {
 		err = errors.New("stopping")
 	}
@@ -271,14 +278,15 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	if g.cmd.TLSCert != "" {
 		scheme = "https"
 	}
-	token := "as given"
+	token, bearer := "as given", "$ORDERGATE_ADMIN_TOKEN"
 	if g.tokenAt != "" {
-		token = "in " + g.tokenAt
+		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
 	}
 	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s/router/rest\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
 		version, scheme, protocol, management, token, g.cmd.Database)
 	if g.cmd.Demo {
 		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key 12345678 --secret helloworld --session test status=QIMEN_ERP_TRANSFER tid=1\n",
 			contract.EventProduce.Method, protocol)
+		fmt.Fprintf(t.out, "  curl -H \"Authorization: Bearer %s\" http://%s/v1/orders/taobao/1\n", bearer, management)
 	}
 }

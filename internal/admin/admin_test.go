@@ -90,7 +90,7 @@ func (a *api) do(t *testing.T, method, path, body string, status int) map[string
 	return answer
 }
 
-// checkProblem checks definitions 4: {type,title,status,detail,errors}.
+// checkProblem checks the shape of errors: {type,title,status,detail,errors}.
 func checkProblem(t *testing.T, response *http.Response, p map[string]any) {
 	t.Helper()
 	if got := response.Header.Get("Content-Type"); got != "application/problem+json" {
@@ -147,7 +147,7 @@ func TestToken(t *testing.T) {
 func TestApps(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	const app = `{"protocol":"top","secret":"hush","name":"n","topics":["*",{"status":"X","ext_fields":["a"]}],"ip_allow":["10.0.0.0/8"],"rate":{"per_second":5}}`
+	const app = `{"protocol":"top","secret":"hush","name":"n","topics":["*",{"status":"XYZ","ext_fields":["a"]}],"ip_allow":["10.0.0.0/8"],"rate":{"per_second":5}}`
 	a.do(t, "GET", "/v1/apps/1", "", 404)
 	created := a.do(t, "PUT", "/v1/apps/1", app, 201)
 	again := a.do(t, "PUT", "/v1/apps/1", app, 200)
@@ -245,11 +245,14 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%q: %d orders, want %d", query, len(list), want)
 		}
 	}
-	for _, query := range []string{"?limit=0", "?limit=1001", "?limit=x", "?after=x", "?stuck_for=long"} {
+	for _, query := range []string{"?limit=0", "?limit=1001", "?limit=x", "?after=x", "?stuck_for=long", "?stage=bogus", "?number=5"} {
 		a.do(t, "GET", "/v1/orders"+query, "", 422)
 	}
 	first := a.do(t, "GET", "/v1/orders?limit=3", "", 200)
 	rest := a.do(t, "GET", fmt.Sprintf("/v1/orders?limit=3&after=%s", first["next"]), "", 200)
+	if all := a.do(t, "GET", "/v1/orders?limit=4", "", 200); len(items(all)) != 4 || all["next"] != nil {
+		t.Errorf("the only page: %v", all)
+	}
 	if len(items(rest)) != 1 || rest["next"] != nil {
 		t.Errorf("second page %v", rest)
 	}
@@ -341,8 +344,14 @@ func TestStoreFailures(t *testing.T) {
 	a := newAPI(t)
 	a.admin.Store = busy{a.store}
 	a.do(t, "POST", "/v1/orders", `[{"platform":"taobao","number":"1"}]`, 503)
+	var log strings.Builder
+	a.admin.Log = slog.New(slog.NewTextHandler(&log, nil))
 	a.admin.Store = gone{a.store}
 	a.do(t, "GET", "/v1/apps/1", "", 500)
+	a.do(t, "PUT", "/v1/apps/1", `{"protocol":"top","secret":"x"}`, 500)
+	if !strings.Contains(log.String(), "disk gone") {
+		t.Errorf("log: %s", &log)
+	}
 }
 
 // The description is made from the types and names every path.

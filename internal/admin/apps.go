@@ -32,15 +32,11 @@ type Rotation struct {
 func (s *Server) registerApps(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-apps", Method: http.MethodGet, Path: "/v1/apps", Summary: "List apps"},
 		func(ctx context.Context, in *TextPage) (*listOutput[apply.App], error) {
-			apps, err := s.Store.Apps(ctx, in.After, in.Limit)
+			apps, err := s.Store.Apps(ctx, in.After, in.Limit+1)
 			if err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
-			next := ""
-			if len(apps) > 0 {
-				next = apps[len(apps)-1].Key
-			}
-			return page(apps, in.Limit, next, apply.AppOf), nil
+			return page(apps, in.Limit, func(a *order.App) string { return a.Key }, apply.AppOf), nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-app", Method: http.MethodGet, Path: "/v1/apps/{key}", Summary: "Show an app"},
 		func(ctx context.Context, in *AppPath) (*appOutput, error) {
@@ -73,7 +69,7 @@ func (s *Server) registerApps(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "delete-app", Method: http.MethodDelete, Path: "/v1/apps/{key}", Summary: "Delete an app with its sessions", DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *AppPath) (*none, error) {
 			if _, err := s.Store.App(ctx, in.Key); err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
 			return nil, s.commit(ctx, order.DropApp(in.Key))
 		})
@@ -96,13 +92,16 @@ func (s *Server) hasApp(ctx context.Context, key string) (bool, error) {
 	if errors.Is(err, order.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, s.failed(err)
+	}
+	return true, nil
 }
 
 func (s *Server) showApp(ctx context.Context, key string, status int) (*appOutput, error) {
 	app, err := s.Store.App(ctx, key)
 	if err != nil {
-		return nil, failed(err)
+		return nil, s.failed(err)
 	}
 	return &appOutput{Status: status, Body: apply.AppOf(app)}, nil
 }
@@ -124,7 +123,7 @@ func (s *Server) rotateApp(ctx context.Context, key string, raw []byte) error {
 	}
 	old, err := s.Store.App(ctx, key)
 	if err != nil {
-		return failed(err)
+		return s.failed(err)
 	}
 	app := *old
 	app.Secret, app.OldSecret, app.OldUntil = r.Secret, "", time.Time{}

@@ -46,6 +46,19 @@ func showEvent(e *order.Event) (Event, error) {
 	return out, nil
 }
 
+func (s *Server) showEvents(events []*order.Event) ([]Event, error) {
+	shown := make([]Event, len(events))
+	for i, e := range events {
+		var err error
+		if shown[i], err = showEvent(e); err != nil {
+			return nil, s.failed(err)
+		}
+	}
+	return shown, nil
+}
+
+func itself(e Event) Event { return e }
+
 func (s *Server) registerEvents(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "Read the log"},
 		func(ctx context.Context, in *struct {
@@ -53,21 +66,12 @@ func (s *Server) registerEvents(api huma.API) {
 			Order string `query:"order" doc:"Order number"`
 			API   string `query:"api" doc:"Method name"`
 		}) (*listOutput[Event], error) {
-			events, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, API: in.API, After: in.After, Limit: in.Limit})
+			events, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, API: in.API, After: in.After, Limit: in.Limit + 1})
 			if err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
-			next := ""
-			if len(events) > 0 {
-				next = strconv.FormatInt(events[len(events)-1].Seq, 10)
-			}
-			shown := make([]Event, len(events))
-			for i, e := range events {
-				if shown[i], err = showEvent(e); err != nil {
-					return nil, err
-				}
-			}
-			return page(shown, in.Limit, next, func(e Event) Event { return e }), nil
+			shown, err := s.showEvents(events)
+			return page(shown, in.Limit, func(e Event) string { return strconv.FormatInt(e.Seq, 10) }, itself), err
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-event", Method: http.MethodGet, Path: "/v1/events/{seq}", Summary: "Show an event"},
 		func(ctx context.Context, in *struct {
@@ -75,12 +79,15 @@ func (s *Server) registerEvents(api huma.API) {
 		}) (*struct{ Body Event }, error) {
 			events, err := s.Store.Events(ctx, order.EventFilter{Seq: in.Seq, Limit: 1})
 			if err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
 			if len(events) == 0 {
-				return nil, failed(order.ErrNotFound)
+				return nil, s.failed(order.ErrNotFound)
 			}
-			shown, err := showEvent(events[0])
-			return &struct{ Body Event }{shown}, err
+			shown, err := s.showEvents(events)
+			if err != nil {
+				return nil, err
+			}
+			return &struct{ Body Event }{shown[0]}, nil
 		})
 }

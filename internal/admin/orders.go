@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -74,7 +75,10 @@ func (s *Server) registerOrders(api huma.API) {
 			StuckFor string      `query:"stuck_for" doc:"Duration such as 24h: not changed for as long"`
 			Q        string      `query:"q" doc:"Start of the order number"`
 		}) (*listOutput[OrderView], error) {
-			f := order.OrderFilter{Stage: in.Stage, Prefix: in.Q, After: in.After, Limit: in.Limit}
+			f := order.OrderFilter{Stage: in.Stage, Prefix: in.Q, After: in.After, Limit: in.Limit + 1}
+			if in.Stage != "" && !slices.Contains(order.States(order.Taobao), in.Stage) && !slices.Contains(order.States(order.Suning), in.Stage) {
+				return nil, problem(http.StatusUnprocessableEntity, "a query parameter is wrong", Detail{"query.stage", fmt.Sprintf("is none of %v %v", order.States(order.Taobao), order.States(order.Suning))})
+			}
 			if in.StuckFor != "" {
 				d, err := time.ParseDuration(in.StuckFor)
 				if err != nil || d <= 0 {
@@ -84,13 +88,9 @@ func (s *Server) registerOrders(api huma.API) {
 			}
 			orders, err := s.Store.Orders(ctx, f)
 			if err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
-			next := ""
-			if len(orders) > 0 {
-				next = strconv.FormatInt(orders[len(orders)-1].ID, 10)
-			}
-			return page(orders, in.Limit, next, showOrder), nil
+			return page(orders, in.Limit, func(o *order.Order) string { return strconv.FormatInt(o.ID, 10) }, showOrder), nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{platform}/{number}", Summary: "Show an order with its time line"},
 		func(ctx context.Context, in *struct {
@@ -123,7 +123,7 @@ func (s *Server) order(ctx context.Context, k order.Key) (*OrderView, error) {
 	found, err := s.Store.Orders(ctx, order.OrderFilter{Key: k, Limit: 2})
 	switch {
 	case err != nil:
-		return nil, failed(err)
+		return nil, s.failed(err)
 	case len(found) == 0:
 		return nil, problem(http.StatusNotFound, "no such order")
 	case len(found) > 1:
@@ -131,16 +131,9 @@ func (s *Server) order(ctx context.Context, k order.Key) (*OrderView, error) {
 	}
 	events, err := s.Store.Events(ctx, order.EventFilter{OrderID: found[0].ID, Limit: timelineLimit})
 	if err != nil {
-		return nil, failed(err)
+		return nil, s.failed(err)
 	}
 	out := showOrder(found[0])
-	out.Timeline = []Event{}
-	for _, e := range events {
-		shown, err := showEvent(e)
-		if err != nil {
-			return nil, err
-		}
-		out.Timeline = append(out.Timeline, shown)
-	}
-	return &out, nil
+	out.Timeline, err = s.showEvents(events)
+	return &out, err
 }

@@ -44,9 +44,10 @@ func (s *Server) Register(mux *http.ServeMux) {
 			},
 			Security: []map[string][]string{{"token": {}}},
 		},
-		OpenAPIPath:   "/v1/openapi",
-		Formats:       huma.DefaultFormats,
-		DefaultFormat: "application/json",
+		RejectUnknownQueryParameters: true,
+		OpenAPIPath:                  "/v1/openapi",
+		Formats:                      huma.DefaultFormats,
+		DefaultFormat:                "application/json",
 	})
 	api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) {
 		if !s.authorized(ctx.Header("Authorization")) {
@@ -112,7 +113,7 @@ var wordErrors = sync.OnceFunc(func() {
 	huma.NewError = func(code int, detail string, errs ...error) huma.StatusError {
 		p := problem(code, detail)
 		if code >= http.StatusInternalServerError {
-			return p // what broke inside is for the log
+			return p // what broke inside is not for the caller
 		}
 		for _, err := range errs {
 			var d *huma.ErrorDetail
@@ -127,7 +128,7 @@ var wordErrors = sync.OnceFunc(func() {
 })
 
 // failed words an error of reading, checking or storing.
-func failed(err error) error {
+func (s *Server) failed(err error) error {
 	if mistakes, ok := errors.AsType[apply.Mistakes](err); ok {
 		p := problem(http.StatusUnprocessableEntity, "the document is wrong; nothing was stored")
 		for _, m := range mistakes {
@@ -141,7 +142,8 @@ func failed(err error) error {
 	case errors.Is(err, order.ErrBusy), errors.Is(err, order.ErrNotStored):
 		return problem(http.StatusServiceUnavailable, "not stored; try again")
 	}
-	return err
+	s.Log.Error("management call failed", "error", err)
+	return problem(http.StatusInternalServerError, "the database did not answer; the log says why")
 }
 
 // unread words a body that does not parse.
@@ -152,7 +154,7 @@ func unread(err error) error {
 // commit stores what one task decides.
 func (s *Server) commit(ctx context.Context, t *order.Task) error {
 	if err := s.Store.Commit(context.WithoutCancel(ctx), t); err != nil {
-		return failed(err)
+		return s.failed(err)
 	}
 	return t.Err
 }
@@ -161,7 +163,7 @@ func (s *Server) commit(ctx context.Context, t *order.Task) error {
 func (s *Server) declare(ctx context.Context, d *apply.Document) error {
 	declared, err := d.Resolve(ctx, s.Store)
 	if err != nil {
-		return failed(err)
+		return s.failed(err)
 	}
 	return s.commit(ctx, order.Declare(declared))
 }
@@ -185,14 +187,18 @@ type List[T any] struct {
 // listOutput is a page as an answer.
 type listOutput[T any] struct{ Body List[T] }
 
-// page shows what a store returned.
-func page[S, T any](items []S, limit int, next string, show func(S) T) *listOutput[T] {
-	out := &listOutput[T]{List[T]{Items: make([]T, 0, len(items))}}
+// page shows what a store returned when asked for one item more than the limit,
+// so that the last page is known to be the last. The cursor is an item's place
+// in the list.
+func page[S, T any](items []S, limit int, cursor func(S) string, show func(S) T) *listOutput[T] {
+	out := &listOutput[T]{}
+	if len(items) > limit {
+		items = items[:limit]
+		out.Body.Next = cursor(items[limit-1])
+	}
+	out.Body.Items = make([]T, 0, len(items))
 	for _, item := range items {
 		out.Body.Items = append(out.Body.Items, show(item))
-	}
-	if len(items) == limit {
-		out.Body.Next = next
 	}
 	return out
 }

@@ -26,11 +26,11 @@ type sessionOutput struct {
 func (s *Server) registerSessions(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-sessions", Method: http.MethodGet, Path: "/v1/sessions", Summary: "List sessions"},
 		func(ctx context.Context, in *NumberPage) (*listOutput[apply.Session], error) {
-			sessions, next, err := s.Store.Sessions(ctx, in.After, in.Limit)
+			sessions, err := s.Store.Sessions(ctx, in.After, in.Limit+1)
 			if err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
-			return page(sessions, in.Limit, strconv.FormatInt(next, 10), apply.SessionOf), nil
+			return page(sessions, in.Limit, func(t *order.Session) string { return strconv.FormatInt(t.ID, 10) }, apply.SessionOf), nil
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "put-session", Method: http.MethodPut, Path: "/v1/sessions/{token}", Summary: "Declare a session",
@@ -48,19 +48,20 @@ func (s *Server) registerSessions(api huma.API) {
 		}
 		session.Token = contract.Secret(in.Token)
 		_, err := s.Store.Session(ctx, session.Token)
-		if err != nil && !errors.Is(err, order.ErrNotFound) {
-			return nil, failed(err)
+		existed := err == nil
+		if !existed && !errors.Is(err, order.ErrNotFound) {
+			return nil, s.failed(err)
 		}
 		if err := s.declare(ctx, &apply.Document{Sessions: []apply.Session{session}}); err != nil {
 			return nil, err
 		}
-		return &sessionOutput{Status: created(err == nil), Body: session}, nil
+		return &sessionOutput{Status: created(existed), Body: session}, nil
 	})
 	huma.Register(api, huma.Operation{OperationID: "delete-session", Method: http.MethodDelete, Path: "/v1/sessions/{token}", Summary: "Delete a session", DefaultStatus: http.StatusNoContent},
 		func(ctx context.Context, in *SessionPath) (*none, error) {
 			token := contract.Secret(in.Token)
 			if _, err := s.Store.Session(ctx, token); err != nil {
-				return nil, failed(err)
+				return nil, s.failed(err)
 			}
 			return nil, s.commit(ctx, order.DropSession(token))
 		})

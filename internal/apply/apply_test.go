@@ -4,7 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +159,7 @@ func TestResolveRefuses(t *testing.T) {
 	bad, empty, wrong := order.Kind("car"), Quantity(""), order.State("flying")
 	d := &Document{
 		Apps: []App{
-			{Key: " ", Protocol: "ftp", Authority: "me", IPAllow: []string{"1.2.3.4", "here"}, Rate: &Rate{PerSecond: -1}},
+			{Key: " ", Protocol: "ftp", Authority: "me", IPAllow: []string{"1.2.3.4", "here"}, Rate: &Rate{PerSecond: -1}, Topics: &[]Topic{{Status: "*"}, {Status: "qimen_cp_out"}}},
 			{Key: "a", Protocol: contract.TOP, Secret: "***"},
 			{Key: "a", Protocol: contract.TOP, Secret: "s"},
 		},
@@ -172,7 +176,7 @@ func TestResolveRefuses(t *testing.T) {
 		got = append(got, m.Location)
 	}
 	want := []string{
-		"apps[0].key", "apps[0].secret", "apps[0].protocol", "apps[0].authority", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
+		"apps[0].key", "apps[0].secret", "apps[0].protocol", "apps[0].authority", "apps[0].topics[1]", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
 		"sessions[0].token", "sessions[0].app_key", "orders[0].number", "orders[0].platform",
 		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity",
 	}
@@ -233,7 +237,7 @@ func TestAppsReadBack(t *testing.T) {
 	t.Parallel()
 	in := App{
 		Key: "kept", Protocol: contract.TOP, Authority: order.Upstream, Name: "n", Seller: "s", SupplierCode: "c", Methods: &[]string{},
-		Topics: &[]Topic{{Status: "*"}, {Status: "X", ExtFields: []string{"a"}}}, IPAllow: []string{"1.2.3.4", "10.0.0.0/8", "::1"},
+		Topics: &[]Topic{{Status: "*"}, {Status: "XYZ", ExtFields: []string{"a"}}}, IPAllow: []string{"1.2.3.4", "10.0.0.0/8", "::1"},
 		Rate: &Rate{PerSecond: 1, PerDay: 2}, ExpiresAt: AsTime(time.Date(2026, 1, 2, 3, 4, 5, 0, contract.Zone)),
 	}
 	resolved, err := (&Document{Apps: []App{in}}).Resolve(t.Context(), stored{})
@@ -270,7 +274,51 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// The demo is what the design says of it.
+// The guide's documents are good, and it names every word and number.
+func TestGuide(t *testing.T) {
+	t.Setenv("APP_SECRET", "s")
+	data, err := os.ReadFile("../../docs/apply.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(data)
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(text, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("%d documents", len(blocks))
+	}
+	for _, block := range blocks {
+		expanded, err := Expand([]byte(block[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := Parse(expanded)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Resolve(t.Context(), stored{}); err != nil {
+			t.Errorf("%s\n%v", block[1], err)
+		}
+	}
+	words := []string{fmt.Sprintf("%d,%03d", MaxOrders/1000, MaxOrders%1000)}
+	for _, kind := range order.Kinds {
+		words = append(words, string(kind))
+	}
+	for _, state := range slices.Concat(order.States(order.Taobao), order.States(order.Suning)) {
+		words = append(words, string(state))
+	}
+	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Order{}, Line{}} {
+		for field := range reflect.TypeOf(item).Fields() {
+			words = append(words, field.Tag.Get("yaml")+":")
+		}
+	}
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Errorf("docs/apply.md does not speak of %s", word)
+		}
+	}
+}
+
+// The demo has what the pages' examples need.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	d, err := Demo()

@@ -113,7 +113,10 @@ func (r *resolver) app(at string, a App) *order.App {
 	oneOf(r, at+"authority", out.Authority, order.Ledger, order.Upstream)
 	if a.Topics != nil {
 		topics := make([]order.Topic, 0, len(*a.Topics))
-		for _, t := range *a.Topics {
+		for i, t := range *a.Topics {
+			if t.Status != "*" && !order.IsTopic(t.Status) {
+				r.wrong(fmt.Sprintf("%stopics[%d]", at, i), "%q is no status: capitals, digits and underscores, such as QIMEN_CP_OUT", t.Status)
+			}
 			topics = append(topics, order.Topic(t))
 		}
 		out.Topics = &topics

@@ -3,6 +3,7 @@ package intake
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"strings"
@@ -84,7 +85,7 @@ func TestPageExampleIsKept(t *testing.T) {
 }
 
 // misdeeds are ways in which event.produce says no, in the order of its checks
-// (definitions 3). Sub codes and texts are the page's, typed again here.
+// (docs/decisions/0005). Sub codes and texts are the page's, typed again here.
 var misdeeds = []struct {
 	name    string
 	subCode string
@@ -242,9 +243,8 @@ func TestConcurrentRepeats(t *testing.T) {
 				return
 			}
 			defer response.Body.Close()
-			var body [512]byte
-			n, _ := response.Body.Read(body[:])
-			answers[i] = strings.Contains(string(body[:n]), `"is_success":true`)
+			body, err := io.ReadAll(response.Body)
+			answers[i] = err == nil && strings.Contains(string(body), `"is_success":true`)
 		})
 	}
 	callers.Wait()

@@ -82,7 +82,7 @@ func TestHangingUpDoesNotUndo(t *testing.T) {
 	}
 }
 
-// A thousand bodies of 1 MiB and more do not stay in memory.
+// Bodies over the limit do not stay in memory.
 func TestOversizedBodiesAreNotKept(t *testing.T) {
 	g := newGateway(t).demo(t)
 	body := bytes.Repeat([]byte("x"), 2<<20)

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,7 +27,7 @@ type Server struct {
 // Outcome is how a call ended, for metrics.
 type Outcome struct {
 	API      string // empty when the call named none that is known
-	Answer   string // "ok", or the code of the row that refused it
+	Answer   string // "ok", or the sub code of the row that refused it, or its code
 	Duration time.Duration
 }
 
@@ -53,7 +54,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer wire.Answer
 	if err != nil {
-		refused := top.Refused(err, c.id)
+		refused := top.Word(err, c.id)
 		outcome.Answer = s.logRefusal(c, refused, err)
 		answer = top.Refuse(format, refused)
 	} else {
@@ -71,7 +72,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 // open reads the request of a call.
 func (s *Server) open(w http.ResponseWriter, r *http.Request) *topCall {
 	c := &topCall{server: s, ctx: context.WithoutCancel(r.Context()), http: r, now: s.Clock(), id: wire.NewRequestID()}
-	c.Call, c.broken = wire.TOP{}.Open(w, r)
+	c.Call, c.unread = wire.TOP{}.Open(w, r)
 	return c
 }
 
@@ -100,7 +101,7 @@ func (c *topCall) commit() error {
 // logRefusal logs a refused call and returns the code that counts it. What an
 // API refuses in its own words is everyday traffic; the rest wants attention.
 func (s *Server) logRefusal(c *topCall, refused *contract.Refused, err error) string {
-	level, answer := slog.LevelInfo, refused.Code
+	level, answer := slog.LevelInfo, cmp.Or(refused.SubCode, refused.Code)
 	switch refusal, isRefusal := errors.AsType[*contract.Refusal](err); {
 	case isRefusal:
 		level, answer = slog.LevelDebug, refusal.Code

@@ -19,7 +19,7 @@ type Check struct {
 	run    func(*topCall) error
 }
 
-// TOPChecks are the checks of /router/rest, in the order of reference/top.md
+// TOPChecks are the checks of /router/rest, in the order of docs/protocol/top.md
 // 8.3. Signature stands before quota, session and parameters: strangers neither
 // burn an app's quota nor learn its state.
 var TOPChecks = []Check{
@@ -49,7 +49,7 @@ type topCall struct {
 	http    *http.Request
 	now     time.Time
 	id      string
-	broken  error // why the request could not be read
+	unread  error // why the request could not be read
 	rule    order.Rule
 	app     *order.App
 	seller  string
@@ -71,8 +71,8 @@ var required = []struct {
 }
 
 func (c *topCall) decodes() error {
-	if c.broken != nil {
-		return c.broken
+	if c.unread != nil {
+		return c.unread
 	}
 	if c.Broken {
 		return contract.BadEncoding

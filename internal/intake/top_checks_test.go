@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,11 +16,11 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// offence is a way to be refused. Codes and texts are those of reference/top.md,
+// offence is a way to be refused. Codes and texts are those of docs/protocol/top.md,
 // typed again here.
 type offence struct {
 	name    string
-	check   int // its number in reference/top.md 8.3
+	check   int // its number in docs/protocol/top.md 8.3
 	fault   contract.Fault
 	code    string
 	text    string
@@ -74,13 +75,9 @@ var offences = []offence{
 	{"bad status", 15, contract.BusinessRefused, "50", "Remote service error", "isv.invalid-param: topic-empty", "topic不能为空", with("status", "transferred")},
 }
 
-// exclusive are pairs that no single request can commit.
-var exclusive = map[[2]contract.Fault]bool{
-	{contract.NoPackage, contract.NotInPackage}:        true,
-	{contract.MissingSession, contract.BlankSession}:   true,
-	{contract.BlankSession, contract.UnknownSession}:   true,
-	{contract.UnknownSession, contract.ExpiredSession}: true,
-}
+// single are the checks of which one request can fail in one way only: it has
+// one list of methods and one session.
+var single = map[int]bool{7: true, 13: true}
 
 func withExpiredSession(t *testing.T, g *gateway) *gateway {
 	t.Helper()
@@ -91,7 +88,7 @@ func withExpiredSession(t *testing.T, g *gateway) *gateway {
 	return g
 }
 
-func (o offence) check1(t *testing.T, got answer, r *request) {
+func (o offence) compare(t *testing.T, got answer, r *request) {
 	t.Helper()
 	if got.Code != o.code || got.Text != o.text || got.SubCode != o.subCode || got.SubText != o.subText {
 		t.Errorf("%s: %.300s\n got %v\nwant %s %s %s %s", o.name, describe(r), got, o.code, o.text, o.subCode, o.subText)
@@ -104,7 +101,7 @@ func TestEveryFaultOverHTTP(t *testing.T) {
 		g := withExpiredSession(t, newGateway(t))
 		r := newRequest()
 		o.commit(r)
-		o.check1(t, g.send(t, r), r)
+		o.compare(t, g.send(t, r), r)
 		want := 0
 		if r.spent {
 			want = 1 // the call that used the rate up
@@ -121,10 +118,7 @@ func TestOrderOfChecks(t *testing.T) {
 	pairs := 0
 	for i, first := range offences {
 		for _, second := range offences[i+1:] {
-			if second.check > first.check+1 || exclusive[[2]contract.Fault{first.fault, second.fault}] {
-				continue
-			}
-			if first.check == 13 && second.check == 13 { // one session, one fault
+			if second.check > first.check+1 || first.check == second.check && single[first.check] {
 				continue
 			}
 			pairs++
@@ -134,7 +128,7 @@ func TestOrderOfChecks(t *testing.T) {
 				r := newRequest()
 				first.commit(r)
 				second.commit(r)
-				first.check1(t, g.send(t, r), r)
+				first.compare(t, g.send(t, r), r)
 			})
 		}
 	}
@@ -176,6 +170,21 @@ func TestChecksListTheirFaults(t *testing.T) {
 	}
 	if fmt.Sprint(listed) != fmt.Sprint(wanted) {
 		t.Errorf("checks list\n%v, the tests\n%v", listed, wanted)
+	}
+}
+
+// The texts of the rows say the limits that the code has.
+func TestFaultTextsSayTheLimits(t *testing.T) {
+	t.Parallel()
+	for fault, words := range map[contract.Fault][]string{
+		contract.BadTimestamp: {fmt.Sprintf("%.0f minutes", wire.Tolerance.Minutes())},
+		contract.BadRequest:   {fmt.Sprintf("%d MiB", wire.MaxBody>>20), fmt.Sprintf("%d,%03d parameters", wire.MaxParams/1000, wire.MaxParams%1000)},
+	} {
+		for _, w := range words {
+			if when := contract.TOPFaults[fault].When; !strings.Contains(when, w) {
+				t.Errorf("%q does not say %q", when, w)
+			}
+		}
 	}
 }
 
@@ -342,9 +351,11 @@ func TestRotatedSecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer response.Body.Close()
-		var buffer [512]byte
-		n, _ := response.Body.Read(buffer[:])
-		_, err = wire.TOP{}.Unseal(contract.EventProduce, buffer[:n])
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = wire.TOP{}.Unseal(contract.EventProduce, body)
 		return err
 	}
 	if err := errors.Join(try("new", "1"), try("helloworld", "2")); err != nil {

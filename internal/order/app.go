@@ -93,6 +93,7 @@ func (a *App) AllowsIP(ip netip.Addr) bool {
 
 // Session is an OAuth access token: a seller's permission for an app.
 type Session struct {
+	ID        int64 // the store's
 	Token     contract.Secret
 	AppKey    string
 	Seller    string

@@ -11,20 +11,8 @@ import (
 
 func importing(t *testing.T, l ledger, rows ...order.Import) {
 	t.Helper()
-	task := order.Declare(order.Declared{Orders: rows})
-	view := &order.View{Now: now, Orders: map[order.Key]*order.Order{}}
-	for _, k := range task.Orders {
-		if l[k] == nil {
-			l[k] = order.Fresh(k)
-		}
-		view.Orders[k] = l[k]
-	}
-	decision, err := task.Decide(view)
-	if err != nil {
+	if _, err := l.run(t, order.Declare(order.Declared{Orders: rows})); err != nil {
 		t.Fatal(err)
-	}
-	for _, c := range decision.Orders {
-		l[c.Key].Apply(c, now)
 	}
 }
 

@@ -19,7 +19,7 @@ type Event struct {
 	At       time.Time // when the call was accepted
 	Record   json.RawMessage
 	Answer   json.RawMessage // the answer's fields, as JSON
-	Warnings []string        // codes of Warnings
+	Warnings []string        // codes of its rule's warnings
 }
 
 // Record is what an event keeps of its call. Session and sign are never kept.
@@ -50,16 +50,5 @@ func (r Record) JSON() json.RawMessage {
 // NewEventID makes an event's id: 26 letters and digits, 128 random bits.
 func NewEventID() string { return rand.Text() }
 
-// Warning is something odd in an accepted call.
+// Warning is something odd in an accepted call. An event keeps the code.
 type Warning struct{ Code, Text string }
-
-// The warnings. An event keeps the codes.
-var (
-	WarnStepOrder    = Warning{"step-order", "an earlier step is reported after a later one"}
-	WarnNotGiven     = Warning{"not-given", "a field is absent that the page asks for (需要填)"}
-	WarnNickAlone    = Warning{"nick-without-platform", "the page asks for platform wherever nick is given; nick was ignored"}
-	WarnPlatformCode = Warning{"platform-unlisted", "platform is none of the codes on the page"}
-)
-
-// Warnings lists them all, for the documents.
-var Warnings = []Warning{WarnStepOrder, WarnNotGiven, WarnNickAlone, WarnPlatformCode}

@@ -16,6 +16,14 @@ type step struct {
 	State  State
 }
 
+// The warnings of event.produce.
+var (
+	WarnStepOrder    = Warning{"step-order", "an earlier step is reported after a later one"}
+	WarnNotGiven     = Warning{"not-given", "a field is absent that the page asks for (需要填)"}
+	WarnNickAlone    = Warning{"nick-without-platform", "the page asks for platform wherever nick is given; nick was ignored"}
+	WarnPlatformCode = Warning{"platform-unlisted", "platform is none of the codes on the page"}
+)
+
 // steps are the statuses that the pages name, and the state that each brings a
 // line to. Other statuses (split, merge) are accepted and move nothing.
 var steps = []step{
@@ -38,6 +46,7 @@ func stepOf(status string) int {
 type produced struct {
 	*contract.EventProduceRequest
 	call     *Call
+	id       string // of the event
 	order    Key
 	state    State    // empty: the status moves nothing
 	lines    []string // empty: the whole order
@@ -46,10 +55,10 @@ type produced struct {
 }
 
 // produceEvent judges taobao.qimen.event.produce. The order of the checks is
-// that of the protocol notes (qimen.md 7.1): topic, content, create, event_time,
+// that of docs/decisions/0005: topic, content, create, event_time,
 // and last, in the ledger, whether the status has flowed back before.
 func produceEvent(c *Call) (*Task, error) {
-	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c}
+	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c, id: NewEventID()}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -58,7 +67,7 @@ func produceEvent(c *Call) (*Task, error) {
 }
 
 func (p *produced) check() error {
-	if !isTopic(p.Status) {
+	if !IsTopic(p.Status) {
 		return contract.TopicEmpty
 	}
 	topic, ok := p.call.App.Topic(p.Status)
@@ -81,8 +90,8 @@ func (p *produced) check() error {
 	return nil
 }
 
-// isTopic matches ^[A-Z][A-Z0-9_]{2,63}$.
-func isTopic(s string) bool {
+// IsTopic reports whether a status can be a topic: it matches ^[A-Z][A-Z0-9_]{2,63}$.
+func IsTopic(s string) bool {
 	if len(s) < 3 || len(s) > 64 || s[0] < 'A' || s[0] > 'Z' {
 		return false
 	}
@@ -147,7 +156,7 @@ func (p *produced) read() {
 		return
 	}
 	p.state = steps[i].State
-	if contract.Blank(p.ERPOrderID) || len(p.lines) == 0 {
+	if p.call.API.Asked(p.EventProduceRequest) {
 		p.warn(WarnNotGiven)
 	}
 }
@@ -184,9 +193,9 @@ func (p *produced) decide(v *View) (Decision, error) {
 		Reply:  reply,
 		Orders: []Change{change},
 		Events: []Event{{
-			ID: NewEventID(), API: p.call.API.Method, Order: p.order, Lines: p.lines,
+			ID: p.id, API: p.call.API.Method, Order: p.order, Lines: p.lines,
 			App: p.call.App.Key, At: p.call.At, Record: p.call.Record.JSON(),
-			Answer: append(p.call.API.AppendJSON([]byte{'{'}, reply), '}'), Warnings: warnings,
+			Answer: p.call.API.JSON(reply), Warnings: warnings,
 		}},
 	}, nil
 }

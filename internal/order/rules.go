@@ -18,7 +18,8 @@ type Call struct {
 
 // Rule says what calls of one API mean.
 type Rule struct {
-	API *contract.API
+	API      *contract.API
+	Warnings []Warning // what it may warn of, for the documents
 	// Judge makes the checks that need no ledger and returns the work that
 	// remains, or a refusal.
 	Judge func(*Call) (*Task, error)
@@ -26,5 +27,5 @@ type Rule struct {
 
 // Rules has a rule for every API of contract.All, in its order.
 var Rules = []Rule{
-	{contract.EventProduce, produceEvent},
+	{contract.EventProduce, []Warning{WarnStepOrder, WarnNotGiven, WarnNickAlone, WarnPlatformCode}, produceEvent},
 }

@@ -28,7 +28,8 @@ type View struct {
 	Orders map[Key]*Order // read only
 }
 
-// Decision is what a task decided. When Decide refuses, nothing is written.
+// Decision is what a task decided. When Decide refuses, nothing is written. Of
+// the tasks in one transaction, what is dropped goes before what is put.
 type Decision struct {
 	Reply        any
 	Orders       []Change
@@ -38,6 +39,7 @@ type Decision struct {
 	Sessions     []*Session
 	DropSessions []contract.Secret
 	Usage        []Usage // added to what is counted already
+	Probe        bool    // write something of no consequence, to see that writing works
 }
 
 // The errors of a store.
@@ -65,14 +67,15 @@ type Store interface {
 
 	// Lists are sorted by their natural key; after is the last one seen.
 	Apps(ctx context.Context, after string, limit int) ([]*App, error)
-	Sessions(ctx context.Context, after int64, limit int) ([]*Session, int64, error)
+	Sessions(ctx context.Context, after int64, limit int) ([]*Session, error)
 	Orders(ctx context.Context, f OrderFilter) ([]*Order, error)
 	Events(ctx context.Context, f EventFilter) ([]*Event, error)
 
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)
 
-	// Ready returns nil when calls can be stored.
+	// Ready returns nil when calls can be stored: it stores something of no
+	// consequence.
 	Ready(ctx context.Context) error
 	// Close finishes what was accepted and closes the database.
 	Close() error

@@ -91,8 +91,11 @@ func Load(path string) (*Key, error) {
 // is none.
 func LoadText(path string, fresh func() string) (string, error) {
 	b, err := os.ReadFile(path)
+	if text := strings.TrimSpace(string(b)); err == nil && text != "" {
+		return text, nil
+	}
 	if err == nil {
-		return strings.TrimSpace(string(b)), nil
+		return "", fmt.Errorf("%s is empty: delete it, or restore it", path)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", err

@@ -94,6 +94,12 @@ func TestFiles(t *testing.T) {
 	if _, err := Load(path); err == nil || strings.Contains(err.Error(), "damaged") {
 		t.Errorf("damaged file: %v", err)
 	}
+	if err := os.WriteFile(path, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(path); err == nil || !strings.Contains(err.Error(), "is empty") {
+		t.Errorf("empty file: %v", err)
+	}
 	if _, err := Load(t.TempDir() + "/no/such/folder"); err == nil {
 		t.Error("no folder")
 	}

@@ -26,6 +26,7 @@ type writes struct {
 	sessions     []*order.Session
 	dropSessions []contract.Secret
 	usage        []order.Usage
+	probe        bool
 
 	byKey map[order.Key]*dirty
 }
@@ -39,7 +40,7 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return len(w.orders)+len(w.events)+len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions)+len(w.usage) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions)+len(w.usage) == 0
 }
 
 // keys lists the orders that the tasks concern, each once.
@@ -92,6 +93,7 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	w.sessions = append(w.sessions, d.Sessions...)
 	w.dropSessions = append(w.dropSessions, d.DropSessions...)
 	w.usage = append(w.usage, d.Usage...)
+	w.probe = w.probe || d.Probe
 }
 
 func (w *writes) apply(change order.Change, view *order.View) {

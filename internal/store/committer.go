@@ -35,12 +35,10 @@ type committer struct {
 }
 
 func newCommitter(e engine, d *directory, o Options) *committer {
-	c := &committer{
+	return &committer{
 		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit,
 		queue: make(chan *unit, o.Queue), stopped: make(chan struct{}),
 	}
-	go c.run()
-	return c
 }
 
 // Commit implements [order.Store]. It always waits for the outcome: a task's
@@ -70,6 +68,20 @@ func (c *committer) enqueue(u *unit) error {
 	}
 }
 
+// Ready implements [order.Store]: it commits a write of no consequence.
+func (c *committer) Ready(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() {
+		done <- c.Commit(ctx, &order.Task{Decide: func(*order.View) (order.Decision, error) { return order.Decision{Probe: true}, nil }})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the committer does not answer: %w", ctx.Err())
+	}
+}
+
 // stop refuses what comes from now on and returns when all that was accepted
 // has been answered.
 func (c *committer) stop() {
@@ -82,6 +94,7 @@ func (c *committer) stop() {
 	<-c.stopped
 }
 
+// run commits until stop is called.
 func (c *committer) run() {
 	defer close(c.stopped)
 	group := make([]*unit, 0, maxGroup)
@@ -113,7 +126,7 @@ func (c *committer) drain(group []*unit) []*unit {
 
 func (c *committer) commit(group []*unit) {
 	started := time.Now()
-	b := batch{now: c.clock(), log: c.log}
+	b := batch{now: c.clock(), log: c.log, writes: &writes{}}
 	for _, u := range group {
 		b.tasks = append(b.tasks, u.tasks...)
 	}

@@ -49,7 +49,7 @@ func testKey(t testing.TB) *secret.Key {
 }
 
 func options(t testing.TB) Options {
-	return Options{Key: testKey(t), Clock: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler)}
+	return Options{Key: testKey(t), Clock: func() time.Time { return now }, Log: slog.New(slog.DiscardHandler), OnCommit: func(Group) {}}
 }
 
 // conformance is what every store must do.
@@ -66,6 +66,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"a cancelled caller is not queued":           testCancelled,
 	"look-ups see what was committed":            testDirectory,
 	"lists filter and page":                      testLists,
+	"ready writes":                               testReady,
 	"daily counters add up":                      testUsage,
 	"a declared state is stored whole":           testDeclared,
 }
@@ -178,6 +179,7 @@ func testRestart(t *testing.T, db database) {
 		t.Errorf("app: %v\n%s", err, diff)
 	}
 	gotSession, err := s.Session(t.Context(), "t")
+	session.ID = 1
 	if diff := cmp.Diff(session, gotSession); err != nil || diff != "" {
 		t.Errorf("session: %v\n%s", err, diff)
 	}
@@ -538,13 +540,44 @@ func testLists(t *testing.T, db database) {
 	if err != nil || len(apps) != 1 || apps[0].Key != "1" {
 		t.Errorf("apps %+v, %v", apps, err)
 	}
-	first, next, err := s.Sessions(t.Context(), 0, 2)
+	first, err := s.Sessions(t.Context(), 0, 2)
 	if err != nil || len(first) != 2 {
 		t.Errorf("sessions %+v, %v", first, err)
 	}
-	rest, _, err := s.Sessions(t.Context(), next, 2)
+	rest, err := s.Sessions(t.Context(), first[1].ID, 2)
 	if err != nil || len(rest) != 1 || string(rest[0].Token) != "2" {
 		t.Errorf("sessions %+v, %v", rest, err)
+	}
+}
+
+func testReady(t *testing.T, db database) {
+	o := options(t)
+	var fail atomic.Bool
+	stuck := make(chan struct{})
+	o.beforeCommit = func() error {
+		if fail.Load() {
+			<-stuck
+			return errors.New("disk full")
+		}
+		return nil
+	}
+	s := opened(t, db, o)
+	if err := s.Ready(t.Context()); err != nil {
+		t.Errorf("a good database: %v", err)
+	}
+	fail.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Ready(ctx); err == nil {
+		t.Error("a committer that hangs is ready")
+	}
+	close(stuck)
+	if err := s.Ready(t.Context()); !errors.Is(err, order.ErrNotStored) {
+		t.Errorf("a full disk: %v", err)
+	}
+	fail.Store(false)
+	if err := s.Ready(t.Context()); err != nil || len(allEvents(t, s)) != 0 {
+		t.Errorf("afterwards: %v", err)
 	}
 }
 

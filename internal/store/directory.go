@@ -61,7 +61,7 @@ func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, k
 
 // forget drops what a transaction may have changed.
 func (d *directory) forget(w *writes) {
-	if w == nil || len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions) == 0 {
+	if len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions) == 0 {
 		return
 	}
 	d.mu.Lock()

@@ -85,6 +85,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	}
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
+	go s.run() // until Close
 	return s, nil
 }
 
@@ -104,8 +105,12 @@ func lockFile(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(errors.New("another process serves this database; stop it, or name another with --database"), f.Close())
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		err = errors.New("another process serves this database; stop it, or name another with --database")
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
@@ -178,13 +183,6 @@ func readIDs(c *sqlite.Conn) (next ids, err error) {
 		},
 	})
 	return next, err
-}
-
-// Ready implements [order.Store].
-func (s *sqliteStore) Ready(ctx context.Context) error {
-	return reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		return sqlitex.Execute(c, "SELECT 1 FROM meta", nil)
-	})
 }
 
 // reading lends a read connection of a pool. Its queries end with ctx.

@@ -18,7 +18,7 @@ const (
 	selectLines   = "SELECT number, kind, quantity, state, supplier_code FROM line WHERE order_id = ?"
 	selectMarks   = "SELECT status, erp_order_id, detail, line FROM mark WHERE order_id = ?"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
-	selectSession = "SELECT app_key, seller, expires_at FROM session WHERE mark = ?"
+	selectSession = "SELECT id, app_key, seller, expires_at FROM session WHERE mark = ?"
 )
 
 // loadOrder reads an order whole; an unknown one is fresh.
@@ -184,7 +184,7 @@ func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (f
 	mark := s.key.Mark(string(token))
 	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
 		return query(c, selectSession, func(row *sqlite.Stmt) error {
-			found = &order.Session{Token: token, AppKey: row.ColumnText(0), Seller: row.ColumnText(1), ExpiresAt: scanTime(row, 2)}
+			found = &order.Session{ID: row.ColumnInt64(0), Token: token, AppKey: row.ColumnText(1), Seller: row.ColumnText(2), ExpiresAt: scanTime(row, 3)}
 			return nil
 		}, mark[:])
 	})
@@ -195,16 +195,15 @@ func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (f
 }
 
 // Sessions implements [order.Store].
-func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, next int64, err error) {
+func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, err error) {
 	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT id, mark, token, app_key, seller, expires_at FROM session WHERE id > ? ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
-			next = row.ColumnInt64(0)
 			token, err := s.key.Open(columnBytes(row, 2), sessionPlace([32]byte(columnBytes(row, 1))))
-			sessions = append(sessions, &order.Session{Token: contract.Secret(token), AppKey: row.ColumnText(3), Seller: row.ColumnText(4), ExpiresAt: scanTime(row, 5)})
+			sessions = append(sessions, &order.Session{ID: row.ColumnInt64(0), Token: contract.Secret(token), AppKey: row.ColumnText(3), Seller: row.ColumnText(4), ExpiresAt: scanTime(row, 5)})
 			return err
 		}, after, limit)
 	})
-	return sessions, next, err
+	return sessions, err
 }
 
 // Usage implements [order.Store].

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +96,36 @@ func TestDatabaseRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("a newer schema", "newer ordergate", options(t))
+}
+
+// A transaction that fails before anything is decided harms nobody else.
+func TestLoadingFails(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/x.db"
+	s, err := Open(t.Context(), "sqlite:"+path, options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	commit(t, s, report("1", contract.StatusTransfer))
+	rename := func(from, to string) {
+		c, err := sqlite.OpenConn(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sqlitex.ExecuteTransient(c, "ALTER TABLE "+from+" RENAME TO "+to, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename("mark", "gone")
+	if err := s.Commit(t.Context(), report("1", contract.StatusCheck)); !errors.Is(err, order.ErrNotStored) {
+		t.Errorf("got %v", err)
+	}
+	rename("gone", "mark")
+	commit(t, s, report("1", contract.StatusCheck))
 }
 
 // Durability rests on this setting.

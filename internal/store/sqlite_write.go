@@ -63,6 +63,11 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 	if err := s.writeDirectory(w); err != nil {
 		return err
 	}
+	if w.probe {
+		if err := exec(s.write, "INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT DO UPDATE SET value = excluded.value", time.Now().UTC().Format(time.RFC3339)); err != nil {
+			return err
+		}
+	}
 	for _, u := range w.usage {
 		err := exec(s.write, "INSERT INTO usage (day, app, calls) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls", u.Day, u.AppKey, u.Calls)
 		if err != nil {

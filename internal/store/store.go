@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -34,13 +34,21 @@ type Group struct {
 // Open opens the database of a URL, sqlite:FILE, and brings its schema up to
 // date.
 func Open(ctx context.Context, url string, o Options) (order.Store, error) {
-	scheme, rest, _ := strings.Cut(url, ":")
-	switch {
-	case scheme == "sqlite" && rest != "":
-		return openSQLite(ctx, rest, o)
-	default:
-		return nil, fmt.Errorf("database %q: want sqlite:FILE", url)
+	path, err := File(url)
+	if err != nil {
+		return nil, err
 	}
+	return openSQLite(ctx, path, o)
+}
+
+// File returns the file of a database URL. The error does not repeat the URL,
+// which may hold a password.
+func File(url string) (string, error) {
+	path, ok := strings.CutPrefix(url, "sqlite:")
+	if !ok || path == "" {
+		return "", errors.New("database: want sqlite:FILE")
+	}
+	return path, nil
 }
 
 // engine is what a database must do beyond order.Store's reading methods.
@@ -51,5 +59,4 @@ type engine interface {
 	transact(keys []order.Key, decide func(loaded map[order.Key]*order.Order) *writes) error
 	loadApp(ctx context.Context, key string) (*order.App, error)
 	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
-	close() error
 }

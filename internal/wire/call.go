@@ -47,6 +47,8 @@ func (c *Call) Given(name string) (value string, ok bool) {
 	return value, !contract.Blank(value)
 }
 
+var errTooMany = errors.New("too many parameters")
+
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // Open reads a request from query and body: URL, form, multipart or document,
@@ -62,7 +64,7 @@ func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 			buffers.Put(body)
 		}
 	}()
-	err := readBody(w, r, body)
+	err := receive(w, r, body)
 	in.text.Grow(len(r.URL.RawQuery) + body.Len())
 	in.spans = make([]span, 0, 24)
 	in.form(r.URL.RawQuery)
@@ -70,8 +72,7 @@ func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 		err = c.readBody(&in, r.Header.Get("Content-Type"), body)
 	}
 	if err == nil && len(in.spans) > MaxParams {
-		in.spans = in.spans[:MaxParams]
-		err = errors.New("too many parameters")
+		err = errTooMany
 	}
 	c.Params = in.params()
 	c.Broken = in.broken
@@ -81,7 +82,8 @@ func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 	return c, nil
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
+// receive reads a body within its limit.
+func receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
 	if r.ContentLength == 0 || r.Body == nil {
 		return nil
 	}
@@ -136,7 +138,7 @@ func (c *Call) readParts(in *reader, contentType string, body io.Reader) error {
 		}
 		in.plain(disposition["name"], string(value))
 		if len(in.spans) > MaxParams {
-			return errors.New("too many parameters")
+			return errTooMany
 		}
 	}
 }

@@ -5,6 +5,5 @@
 // request and unseals the answer. The text that is signed is built in one place
 // for both. What it knows of single APIs it reads from the contract's rows.
 //
-// Rules and vectors: reference/top.md of the project's protocol notes, sections
-// 2 to 7 and 14.
+// Rules and vectors: docs/protocol/top.md, sections 2 to 7 and 14.
 package wire

@@ -29,7 +29,7 @@ func read(t *testing.T, raw string) (*wire.Call, error) {
 	return wire.TOP{}.Open(httptest.NewRecorder(), r)
 }
 
-// Every placement of reference/top.md 4 and 14 gives the same parameters.
+// Every placement of docs/protocol/top.md 4 and 14 gives the same parameters.
 func TestPlacements(t *testing.T) {
 	t.Parallel()
 	const form = "a=1+2&b=%E5%95%86"

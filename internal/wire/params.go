@@ -24,9 +24,10 @@ type reader struct {
 type span struct{ name, value, end int }
 
 // form reads name=value pairs joined by &, percent-encoded, + for a blank. A
-// pair without = is a name with an empty value; an empty pair is nothing.
+// pair without = is a name with an empty value; an empty pair is nothing. It
+// stops beyond MaxParams.
 func (r *reader) form(raw string) {
-	for raw != "" {
+	for raw != "" && len(r.spans) <= MaxParams {
 		pair, rest, _ := strings.Cut(raw, "&")
 		raw = rest
 		if pair == "" {

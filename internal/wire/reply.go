@@ -69,7 +69,7 @@ func (TOP) Reply(f Format, api *contract.API, reply any, requestID string) Answe
 		b = append(contract.AppendJSONString(append(b, '{'), api.Root()), ':')
 	}
 	b = api.AppendJSON(append(b, '{'), reply)
-	b = append(append(append(b, `,"request_id":"`...), requestID...), `"}`...)
+	b = append(append(append(b, `"request_id":"`...), requestID...), `"}`...)
 	if !f.Simplify {
 		b = append(b, '}')
 	}
@@ -106,10 +106,10 @@ func (TOP) Refuse(f Format, refused *contract.Refused) Answer {
 	return Answer{jsonType, append(b, "}}"...)}
 }
 
-// Refused words an error for TOP: a fault by its row; an API's refusal as code
+// Word words an error for TOP: a fault by its row; an API's refusal as code
 // 50 with the row's text in sub_code. Any other error is the platform's own
 // failure, and its text stays inside.
-func (TOP) Refused(err error, requestID string) *contract.Refused {
+func (TOP) Word(err error, requestID string) *contract.Refused {
 	var detail string
 	if about, ok := errors.AsType[*contract.Error](err); ok {
 		detail = about.Detail

@@ -21,14 +21,14 @@ var (
 	simplifiedFormat = wire.Format{JSON: true, Simplify: true}
 )
 
-// The answers of reference/top.md 7, byte for byte.
+// The answers of docs/protocol/top.md 7, byte for byte.
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	top := wire.TOP{}
 	produced := func(f wire.Format) wire.Answer {
 		return top.Reply(f, contract.EventProduce, &contract.EventProduceReply{Success: true}, id)
 	}
-	refuse := func(f wire.Format, err error) wire.Answer { return top.Refuse(f, top.Refused(err, id)) }
+	refuse := func(f wire.Format, err error) wire.Answer { return top.Refuse(f, top.Word(err, id)) }
 	const jsonType, xmlType = "text/javascript;charset=UTF-8", "text/xml;charset=UTF-8"
 	for name, c := range map[string]struct {
 		got         wire.Answer
@@ -66,7 +66,7 @@ func TestAnswersUnseal(t *testing.T) {
 			t.Errorf("%+v: %v, %v", f, reply, err)
 		}
 		for fault := contract.BadEncoding; fault <= contract.BusinessRefused; fault++ {
-			sent := top.Refused(contract.About(fault, "7"), id)
+			sent := top.Word(contract.About(fault, "7"), id)
 			_, err := top.Unseal(contract.EventProduce, top.Refuse(f, sent).Body)
 			refused, ok := errors.AsType[*contract.Refused](err)
 			if !ok || !errors.Is(err, fault) || refused.Text != sent.Text || refused.SubText != sent.SubText || refused.RequestID != id {
@@ -74,12 +74,12 @@ func TestAnswersUnseal(t *testing.T) {
 			}
 		}
 		for _, refusal := range contract.EventProduce.Refusals {
-			_, err := top.Unseal(contract.EventProduce, top.Refuse(f, top.Refused(refusal, id)).Body)
+			_, err := top.Unseal(contract.EventProduce, top.Refuse(f, top.Word(refusal, id)).Body)
 			if !errors.Is(err, refusal) {
 				t.Errorf("%+v, %v: got %v", f, refusal, err)
 			}
 		}
-		_, err = top.Unseal(contract.EventProduce, top.Refuse(f, top.Refused(contract.About(contract.InvalidParameter, "create"), id)).Body)
+		_, err = top.Unseal(contract.EventProduce, top.Refuse(f, top.Word(contract.About(contract.InvalidParameter, "create"), id)).Body)
 		if !errors.Is(err, contract.InvalidParameter) {
 			t.Errorf("%+v: %v", f, err)
 		}
@@ -99,7 +99,7 @@ func TestUnsealForeignAnswers(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, reply, err)
 		}
 	}
-	for _, body := range []string{"", "null", "[]", "<html><body>502</body></html>", `{"other_response":{}}`, `<a><b>`, `{"qimen_event_produce_response":`} {
+	for _, body := range []string{"", "null", "[]", "<html><body>502</body></html>", `{"other_response":{}}`, `{"error":"proxy"}`, `{"qimen_event_produce_response":{}}`, `{"message":"x","code":1}`, `<a><b>`, `{"qimen_event_produce_response":`} {
 		if _, err := (wire.TOP{}).Unseal(contract.EventProduce, []byte(body)); !errors.Is(err, wire.ErrNotAnswer) {
 			t.Errorf("%q: got %v, want ErrNotAnswer", body, err)
 		}
@@ -116,7 +116,7 @@ func TestUnsealForeignAnswers(t *testing.T) {
 
 func TestWrite(t *testing.T) {
 	t.Parallel()
-	answer := wire.TOP{}.Refuse(jsonFormat, wire.TOP{}.Refused(contract.BadSign, id))
+	answer := wire.TOP{}.Refuse(jsonFormat, wire.TOP{}.Word(contract.BadSign, id))
 	for accept, zipped := range map[string]bool{
 		"": false, "identity": false, "gzip": true, "gzip, deflate": true, "deflate,GZIP;q=0.5": true, "gzip;q=0": false, "gzip; q=0.0": false, "br, zstd": false, "gzipped": false,
 	} {

@@ -39,7 +39,7 @@ func (c *Call) Digest() (Digest, bool) {
 
 // Verify reports whether the call is signed with the secret. All received
 // parameters count; failing that, those that are not blank, because some
-// clients sign without what they send blank (reference/top.md 5.3).
+// clients sign without what they send blank (docs/protocol/top.md 5.3).
 func (TOP) Verify(c *Call, secret contract.Secret) bool {
 	digest, ok := c.Digest()
 	if !ok {

@@ -32,10 +32,14 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 	if root != api.Root() && root != "" {
 		return nil, fmt.Errorf("%w: root is %q", ErrNotAnswer, root)
 	}
-	return api.DecodeReply(func(name string) (string, bool) {
+	reply, found := api.DecodeReply(func(name string) (string, bool) {
 		value, ok := fields[name]
 		return value, ok
-	}), nil
+	})
+	if !found {
+		return nil, fmt.Errorf("%w: it holds none of its fields", ErrNotAnswer)
+	}
+	return reply, nil
 }
 
 // readAnswer returns an answer's root and its fields as texts. A simplified

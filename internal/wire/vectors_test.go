@@ -12,7 +12,7 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// The vectors of reference/top.md 5.5. Each digest sets sign_method to itself;
+// The vectors of docs/protocol/top.md 5.5. Each digest sets sign_method to itself;
 // T6 has none.
 var vectors = []struct {
 	name   string
@@ -141,7 +141,7 @@ func TestVectorsSeal(t *testing.T) {
 	}
 }
 
-// reference/top.md 5.3: what a client sent blank may be left out of its signature.
+// docs/protocol/top.md 5.3: what a client sent blank may be left out of its signature.
 func TestBlankValuesMayBeUnsigned(t *testing.T) {
 	t.Parallel()
 	signed := t4 + "&sign_method=md5&sign=" + signsT4[wire.MD5]
