@@ -141,6 +141,17 @@ func (a *API) DecodeReply(lookup func(name string) (string, bool)) (reply any, f
 	return v.Interface(), found
 }
 
+// Yes reports whether a reply says yes: none of its verdicts is false.
+func (a *API) Yes(reply any) bool {
+	v := reflect.Indirect(reflect.ValueOf(reply))
+	for i := range a.Reply {
+		if a.Reply[i].Verdict && !v.Field(a.reply.index[i]).Bool() {
+			return false
+		}
+	}
+	return true
+}
+
 // AppendJSON writes a reply's fields as members of a JSON object, without the
 // braces, each with a comma behind it. Empty texts are left out.
 func (a *API) AppendJSON(b []byte, reply any) []byte {
@@ -214,6 +225,9 @@ func compile[T any](method string, rows []Field) layout {
 		f, ok := l.of.FieldByName(row.Go)
 		if !ok || len(f.Index) != 1 {
 			panic(fmt.Sprintf("contract %s: row %s: %s has no field %s", method, row.Name, l.of, row.Go))
+		}
+		if row.Verdict && row.Type != Boolean {
+			panic(fmt.Sprintf("contract %s: row %s is a verdict and no Boolean", method, row.Name))
 		}
 		want := reflect.String
 		if row.Type == Boolean {

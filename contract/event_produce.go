@@ -67,7 +67,7 @@ var EventProduce = Define[EventProduceRequest, EventProduceReply](API{
 		{Name: "event_time", Go: "OccurredAt", Type: String, Example: EventTimeSample, Text: "触发事件的时间"},
 	},
 	Reply: []Field{
-		{Name: "is_success", Go: "Success", Type: Boolean, Example: `true`, Text: "是否成功"},
+		{Name: "is_success", Go: "Success", Type: Boolean, Verdict: true, Example: `true`, Text: "是否成功"},
 	},
 	Refusals: []*Refusal{UnmatchedField, TopicNotAllowed, BrokenJSON, TopicEmpty, AlreadyBackflow, InvalidParameter},
 })

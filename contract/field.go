@@ -24,7 +24,8 @@ type Field struct {
 	Type     Type
 	Required bool // 必须
 	Asked    bool // optional, yet the page says 需要填: its absence is a warning
-	Secret   bool // masked wherever it is shown, sealed where it is kept
+	Secret   bool // masked wherever it is shown
+	Verdict  bool // of a reply: false means no
 	MaxChars int  // longest value in characters; 0: no limit
 	MaxItems int  // most entries of a comma-separated value; 0: no limit
 	Example  string

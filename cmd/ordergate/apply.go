@@ -29,9 +29,12 @@ type applyCmd struct {
 
 // Run checks the file here and sends it.
 func (cmd *applyCmd) Run(t *terminal) error {
-	_, data, err := readDocument(cmd.File)
+	d, data, err := readDocument(cmd.File)
 	if err != nil {
 		return err
+	}
+	if _, err := d.Resolve(); err != nil {
+		return fmt.Errorf("%s: %w", cmd.File, err)
 	}
 	var applied admin.Applied
 	if err := cmd.post(t, "/v1/apply", data, &applied); err != nil {
@@ -54,13 +57,7 @@ func readDocument(file string) (*apply.Document, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := apply.Parse(data); err != nil { // before expanding, so that lines are the file's own
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	if data, err = apply.Expand(data); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	d, err := apply.Parse(data)
+	d, data, err := apply.Expand(data)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}

@@ -57,7 +57,10 @@ func (cmd *callCmd) Run(t *terminal) error {
 	if _, err := t.out.Write(append(body, '\n')); err != nil {
 		return err
 	}
-	_, err = top.Unseal(api, body)
+	reply, err := top.Unseal(api, body)
+	if err == nil && !api.Yes(reply) {
+		return errRefused
+	}
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
 		return fmt.Errorf("%w: %w%s", errRefused, refused, advice(refused))
 	}
@@ -78,6 +81,9 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 	if err != nil || target.Host == "" {
 		return wire.Message{}, misused("--url %q: want http://HOST or https://HOST", cmd.URL)
 	}
+	if target.RawQuery != "" || target.Fragment != "" {
+		return wire.Message{}, misused("--url %q: the call fills the query itself", cmd.URL)
+	}
 	if strings.Trim(target.Path, "/") == "" {
 		target.Path = "/router/rest"
 	}
@@ -91,14 +97,19 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 			return m, misused("--timestamp %q: want yyyy-MM-dd HH:mm:ss", cmd.Timestamp)
 		}
 	}
+	seen := map[string]bool{}
 	for _, param := range cmd.Params {
 		name, value, ok := strings.Cut(param, "=")
 		if !ok || name == "" {
 			return m, misused("%q: want name=value", param)
 		}
 		if contract.IsTOPParam(name) {
-			return m, misused("%s is the protocol's parameter: use its flag", name)
+			return m, misused("%s is the protocol's parameter: call sets it, by a flag where it has one", name)
 		}
+		if seen[name] {
+			return m, misused("%s is given twice", name)
+		}
+		seen[name] = true
 		if _, known := api.Field(name); !known && len(api.Request) > 0 {
 			fmt.Fprintf(t.err, "note: the page of %s has no parameter %s\n", api.Method, name)
 		}

@@ -56,7 +56,7 @@ func newParser(c *cli, exit func(int), out, err io.Writer) (*kong.Kong, error) {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	os.Exit(run(&terminal{ctx, os.Stdout, os.Stderr}, os.Args[1:]))
 }
 

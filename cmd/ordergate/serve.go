@@ -88,6 +88,14 @@ func (cmd *serveCmd) check() error {
 	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
 		return misused("--tls-cert and --tls-key belong together")
 	}
+	if _, err := store.File(cmd.Database); cmd.Database != "" && err != nil {
+		return misused("--%v", err)
+	}
+	for _, address := range []string{cmd.Listen, cmd.Admin} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return misused("address %q: want HOST:PORT", address)
+		}
+	}
 	if !cmd.Demo {
 		return nil
 	}
@@ -182,7 +190,7 @@ func (g *gateway) prepare(ctx context.Context) (err error) {
 }
 
 func (g *gateway) declare(ctx context.Context, d *apply.Document) error {
-	declared, err := d.Resolve(ctx, g.store)
+	declared, err := d.Resolve()
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,8 @@ type appOutput struct {
 
 // Rotation replaces an app's secret.
 type Rotation struct {
-	Secret  contract.Secret `json:"secret" doc:"The new secret"`
-	Overlap string          `json:"overlap,omitempty" doc:"How long the old one is accepted, such as 24h; absent: not at all"`
+	Secret  contract.Secret `json:"secret" yaml:"secret" doc:"The new secret"`
+	Overlap string          `json:"overlap,omitempty" yaml:"overlap" doc:"How long the old one is accepted, such as 24h; absent: not at all"`
 }
 
 func (s *Server) registerApps(api huma.API) {
@@ -50,7 +50,7 @@ func (s *Server) registerApps(api huma.API) {
 		RawBody []byte
 	}) (*appOutput, error) {
 		var app apply.App
-		if err := apply.ParseJSON(in.RawBody, &app); err != nil {
+		if err := apply.ParseItem(in.RawBody, &app); err != nil {
 			return nil, unread(err)
 		}
 		if app.Key != "" && app.Key != in.Key {
@@ -108,7 +108,7 @@ func (s *Server) showApp(ctx context.Context, key string, status int) (*appOutpu
 
 func (s *Server) rotateApp(ctx context.Context, key string, raw []byte) error {
 	var r Rotation
-	if err := apply.ParseJSON(raw, &r); err != nil {
+	if err := apply.ParseItem(raw, &r); err != nil {
 		return unread(err)
 	}
 	overlap, err := time.ParseDuration(r.Overlap)
@@ -118,17 +118,8 @@ func (s *Server) rotateApp(ctx context.Context, key string, raw []byte) error {
 	switch {
 	case err != nil || overlap < 0:
 		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.overlap", "write a duration such as 24h"})
-	case r.Secret == "" || r.Secret == contract.Masked:
+	case contract.Blank(string(r.Secret)) || r.Secret == contract.Masked:
 		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.secret", "is required"})
 	}
-	old, err := s.Store.App(ctx, key)
-	if err != nil {
-		return s.failed(err)
-	}
-	app := *old
-	app.Secret, app.OldSecret, app.OldUntil = r.Secret, "", time.Time{}
-	if overlap > 0 {
-		app.OldSecret, app.OldUntil = old.Secret, s.Clock().Add(overlap)
-	}
-	return s.commit(ctx, order.Declare(order.Declared{Apps: []*order.App{&app}}))
+	return s.commit(ctx, order.Rotate(key, r.Secret, overlap))
 }

@@ -57,8 +57,6 @@ func (s *Server) showEvents(events []*order.Event) ([]Event, error) {
 	return shown, nil
 }
 
-func itself(e Event) Event { return e }
-
 func (s *Server) registerEvents(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "Read the log"},
 		func(ctx context.Context, in *struct {
@@ -66,18 +64,24 @@ func (s *Server) registerEvents(api huma.API) {
 			Order string `query:"order" doc:"Order number"`
 			API   string `query:"api" doc:"Method name"`
 		}) (*listOutput[Event], error) {
-			events, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, API: in.API, After: in.After, Limit: in.Limit + 1})
+			events, more, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, API: in.API, After: in.After, Limit: in.Limit})
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			shown, err := s.showEvents(events)
-			return page(shown, in.Limit, func(e Event) string { return strconv.FormatInt(e.Seq, 10) }, itself), err
+			out := &listOutput[Event]{}
+			if out.Body.Items, err = s.showEvents(events); err != nil {
+				return nil, err
+			}
+			if more {
+				out.Body.Next = strconv.FormatInt(events[len(events)-1].Seq, 10)
+			}
+			return out, nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-event", Method: http.MethodGet, Path: "/v1/events/{seq}", Summary: "Show an event"},
 		func(ctx context.Context, in *struct {
 			Seq int64 `path:"seq" minimum:"1"`
 		}) (*struct{ Body Event }, error) {
-			events, err := s.Store.Events(ctx, order.EventFilter{Seq: in.Seq, Limit: 1})
+			events, _, err := s.Store.Events(ctx, order.EventFilter{Seq: in.Seq, Limit: 1})
 			if err != nil {
 				return nil, s.failed(err)
 			}

@@ -30,7 +30,7 @@ type OrderView struct {
 	UpdatedAt    *apply.Time `json:"updated_at"`
 	Lines        []LineView  `json:"lines"`
 	Statuses     []string    `json:"statuses" doc:"Statuses that flowed back for the whole order"`
-	Timeline     []Event     `json:"timeline,omitzero" doc:"Its first 1000 events, oldest first"`
+	Timeline     []Event     `json:"timeline,omitzero" doc:"Its first 1000 events, oldest first; the others: /v1/events?order="`
 }
 
 // LineView is an order line or sub order.
@@ -129,7 +129,7 @@ func (s *Server) order(ctx context.Context, k order.Key) (*OrderView, error) {
 	case len(found) > 1:
 		return nil, problem(http.StatusConflict, fmt.Sprintf("several sellers have an order %s; add ?seller=", k.Number))
 	}
-	events, err := s.Store.Events(ctx, order.EventFilter{OrderID: found[0].ID, Limit: timelineLimit})
+	events, _, err := s.Store.Events(ctx, order.EventFilter{OrderID: found[0].ID, Limit: timelineLimit})
 	if err != nil {
 		return nil, s.failed(err)
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -61,6 +62,11 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerOrders(api)
 	s.registerEvents(api)
 	s.registerApply(api)
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(problem(http.StatusNotFound, "no such path, or not by this method; see /v1/openapi.json"))
+	})
 	describeUnions(api.OpenAPI().Components.Schemas.Map())
 }
 
@@ -129,7 +135,7 @@ var wordErrors = sync.OnceFunc(func() {
 
 // failed words an error of reading, checking or storing.
 func (s *Server) failed(err error) error {
-	if mistakes, ok := errors.AsType[apply.Mistakes](err); ok {
+	if mistakes, ok := errors.AsType[order.Mistakes](err); ok {
 		p := problem(http.StatusUnprocessableEntity, "the document is wrong; nothing was stored")
 		for _, m := range mistakes {
 			p.Errors = append(p.Errors, Detail{m.Location, m.Text})
@@ -156,12 +162,15 @@ func (s *Server) commit(ctx context.Context, t *order.Task) error {
 	if err := s.Store.Commit(context.WithoutCancel(ctx), t); err != nil {
 		return s.failed(err)
 	}
-	return t.Err
+	if t.Err != nil {
+		return s.failed(t.Err)
+	}
+	return nil
 }
 
 // declare checks a document and stores it.
 func (s *Server) declare(ctx context.Context, d *apply.Document) error {
-	declared, err := d.Resolve(ctx, s.Store)
+	declared, err := d.Resolve()
 	if err != nil {
 		return s.failed(err)
 	}

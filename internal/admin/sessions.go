@@ -40,7 +40,7 @@ func (s *Server) registerSessions(api huma.API) {
 		RawBody []byte
 	}) (*sessionOutput, error) {
 		var session apply.Session
-		if err := apply.ParseJSON(in.RawBody, &session); err != nil {
+		if err := apply.ParseItem(in.RawBody, &session); err != nil {
 			return nil, unread(err)
 		}
 		if session.Token != "" && session.Token != contract.Masked && string(session.Token) != in.Token {

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,19 +17,6 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
-
-// stored is a store with two apps.
-type stored struct{ order.Store }
-
-func (stored) App(_ context.Context, key string) (*order.App, error) {
-	switch key {
-	case "kept":
-		return &order.App{Key: key, Secret: "present", OldSecret: "older", OldUntil: time.Unix(1, 0)}, nil
-	case "broken":
-		return nil, errors.New("disk gone")
-	}
-	return nil, order.ErrNotFound
-}
 
 var sameTime = cmp.Comparer(func(a, b Time) bool { return time.Time(a).Equal(time.Time(b)) })
 
@@ -82,25 +68,45 @@ func TestTagsAgree(t *testing.T) {
 func TestMistakesNameTheirLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"apps:\n  - key: a\n    colour: red\n":                 "line 3: field colour not found",
-		"apps:\n  - key: a\n    rate: {per_minute: 1}\n":       "line 3: field per_minute not found",
-		"apps:\n  - key: a\n    topics: [{status: a, x: 1}]\n": "line 3: field x not found",
-		"apps:\n  - key: a\n    expires_at: soon\n":            "line 3:",
-		"apps:\n  - key: a\n    key: b\n":                      "line 3",
-		"apps: 1\n":                                            "line 1",
-		"a: [\n":                                               "L2",
-		"{\n\"apps\": [\n{\"x\": 1}]}":                         `line 3: json: unknown field "x"`,
-		"{\n\"apps\": [\n{\"key\": 1}]}":                       "line 3: apps.key: want string, not a number",
-		"{\"apps\": []} {}":                                    "something follows",
-		"{\"apps\": [":                                         "line 1: unexpected EOF",
-		`{"apps": [{"topics": [{"status": "a", "x": 1}]}]}`:    `unknown field "x"`,
+		"apps:\n  - key: a\n    colour: red\n":                   "line 3: field colour not found",
+		"apps:\n  - key: a\n    rate: {per_minute: 1}\n":         "line 3: field per_minute not found",
+		"apps:\n  - key: a\n    topics: [{status: ABC, x: 1}]\n": "line 3: field x not found",
+		"apps:\n  - key: a\n    expires_at: soon\n":              `line 3: "soon" is no time; write 2026-01-02T15:04:05+08:00`,
+		"apps:\n  - key: a\n    key: b\n":                        `line 3: mapping key "key" already defined at line 2`,
+		"apps: hush\n":                                           "line 1: cannot construct !!str `hush`",
+		"a: [\n":                                                 "line 2: did not find expected node content",
+		"a: 1\n b: 2\n":                                          "line 2: mapping values are not allowed in this context",
+		"a: 1\n---\nb: 2\n":                                      "expected single document",
+		"{\n\"apps\": [\n{\"key\": \"a\",\n\"colour\": 1,\n\"name\": \"n\"\n}]}": "line 4: field colour not found",
+		"{\n\"apps\": [\n{\"Key\": \"a\"}]}":                                     "line 3: field Key not found",
+		"{\"apps\": [{\"key\": \"a\",\n\"key\": \"b\"}]}":                        `line 2: mapping key "key" already defined at line 1`,
+		"{\"apps\": []}\n {}":                                                    "line 2: something follows the document",
+		"{\"apps\": [":                                                           "line 1: unexpected EOF",
+		"{\"apps\":\n [}":                                                        "line 2: invalid character",
+		`{"apps": [{"topics": [{"status": "ABC", "x": 1}]}]}`:                    "line 1: field x not found",
+		`{"apps": [{"rate": {"per_second": "hush"}}]}`:                           "line 1: cannot construct !!str",
 	} {
-		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := Parse([]byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "apply.") {
 			t.Errorf("%q: got %v, want %q", text, err, want)
 		}
 	}
-	if d, err := Parse(nil); err != nil || len(d.Apps) != 0 {
-		t.Errorf("an empty document: %v", err)
+	for _, text := range []string{"", " \n", "# nothing\n\n# but comments\n", "{}"} {
+		if d, err := Parse([]byte(text)); err != nil || len(d.Apps) != 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// JSON numbers and texts keep what they are: digits, emoji, escapes.
+func TestJSONValues(t *testing.T) {
+	t.Parallel()
+	d, err := Parse([]byte(`{"apps":[{"key":30753531820144197001122,"name":"\ud83d\ude00\/\u0026\t\"","seller":null,"expires_at":null,"methods":[]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := d.Apps[0]; a.Key != "30753531820144197001122" || a.Name != "😀/&\t\"" || a.Seller != "" || a.ExpiresAt != nil || a.Methods == nil || len(*a.Methods) != 0 {
+		t.Errorf("got %+v", a)
 	}
 }
 
@@ -115,12 +121,13 @@ func TestOrdersAsArrayAndLines(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"{\"number\":\"1\"}\n{\"nummer\":\"2\"}": `line 2: json: unknown field "nummer"`,
-		"[{\"number\":\"1\"},\n{\"x\":1}]":       "line 2",
-		"nonsense":                               "line 1",
+		"\n\n{\"number\":\"1\"}\n{\"nummer\":\"2\"}": "line 4: field nummer not found",
+		"[{\"number\":\"1\"},\n{\"x\":1}]":           "line 2: field x not found",
+		"nonsense":                                   "line 1: invalid character",
+		"{} {}":                                      "line 1: something follows",
 	} {
 		if _, err := ParseOrders([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %s", text, err, want)
+			t.Errorf("%q: %v, want %s", text, err, want)
 		}
 	}
 }
@@ -128,27 +135,32 @@ func TestOrdersAsArrayAndLines(t *testing.T) {
 func TestExpand(t *testing.T) {
 	t.Setenv("OG_SECRET", `a: "b" # ${OG_OTHER}`)
 	t.Setenv("OG_NUMBER", "0012")
+	t.Setenv("OG_RATE", "7")
+	t.Setenv("OG_WHEN", "2026-01-02 03:04:05")
 	for _, text := range []string{
-		"apps:\n  - key: ${OG_NUMBER}\n    secret: ${OG_SECRET}\n    name: x-${OG_NUMBER}-${OG_NUMBER}\n",
-		`{"apps": [{"key": "${OG_NUMBER}", "secret": "${OG_SECRET}", "name": "x-${OG_NUMBER}-${OG_NUMBER}"}]}`,
+		"apps:\n  - key: ${OG_NUMBER}\n    secret: ${OG_SECRET}\n    name: x-${OG_NUMBER}-${OG_NUMBER}\n    rate: {per_second: 7}\n    expires_at: ${OG_WHEN}\n",
+		"apps:\n  - key: '${OG_NUMBER}'\n    secret: \"${OG_SECRET}\"\n    name: x-${OG_NUMBER}-${OG_NUMBER}\n    rate:\n      per_second: ${OG_RATE}\n    expires_at: ${OG_WHEN}\n",
+		`{"apps": [{"key": "${OG_NUMBER}", "secret": "${OG_SECRET}", "name": "x-${OG_NUMBER}-${OG_NUMBER}", "rate": {"per_second": 7}, "expires_at": "${OG_WHEN}"}]}`,
 	} {
-		expanded, err := Expand([]byte(text))
+		first, expanded, err := Expand([]byte(text))
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", text, err)
 		}
-		d, err := Parse(expanded)
+		again, err := Parse(expanded) // what is sent is what was read
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", expanded, err)
 		}
-		if a := d.Apps[0]; a.Key != "0012" || string(a.Secret) != `a: "b" # ${OG_OTHER}` || a.Name != "x-0012-0012" {
-			t.Errorf("%s: got %s", text, expanded)
+		for _, d := range []*Document{first, again} {
+			if a := d.Apps[0]; a.Key != "0012" || string(a.Secret) != `a: "b" # ${OG_OTHER}` || a.Name != "x-0012-0012" || a.Rate.PerSecond != 7 || time.Time(*a.ExpiresAt).Hour() != 3 {
+				t.Errorf("%s: got %+v of %s", text, a, expanded)
+			}
 		}
 	}
 	for text, want := range map[string]string{
-		"apps:\n  - key: a\n    secret: ${OG_UNSET_1}\n": "line 3: environment variable not set: OG_UNSET_1",
-		`{"apps": [{"secret": "${OG_UNSET_1}"}]}`:        "environment variable not set: OG_UNSET_1",
+		"apps:\n  - key: a\n    secret: ${OG_UNSET_1}\n":  "line 3: environment variable not set: OG_UNSET_1",
+		"{\n\"apps\": [{\"secret\": \"${OG_UNSET_1}\"}]}": "line 2: environment variable not set: OG_UNSET_1",
 	} {
-		if _, err := Expand([]byte(text)); err == nil || err.Error() != want {
+		if _, _, err := Expand([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", text, err, want)
 		}
 	}
@@ -160,14 +172,14 @@ func TestResolveRefuses(t *testing.T) {
 	d := &Document{
 		Apps: []App{
 			{Key: " ", Protocol: "ftp", Authority: "me", IPAllow: []string{"1.2.3.4", "here"}, Rate: &Rate{PerSecond: -1}, Topics: &[]Topic{{Status: "*"}, {Status: "qimen_cp_out"}}},
-			{Key: "a", Protocol: contract.TOP, Secret: "***"},
+			{Key: "a", Protocol: contract.TOP, Secret: " "},
 			{Key: "a", Protocol: contract.TOP, Secret: "s"},
 		},
-		Sessions: []Session{{Token: "", AppKey: "nobody"}},
+		Sessions: []Session{{Token: "", AppKey: ""}},
 		Orders:   []Order{{}, {Platform: "taobao", Number: "1", Lines: []Line{{Kind: &bad, Quantity: &empty, State: &wrong}}}},
 	}
-	_, err := d.Resolve(t.Context(), stored{})
-	mistakes, ok := errors.AsType[Mistakes](err)
+	_, err := d.Resolve()
+	mistakes, ok := errors.AsType[order.Mistakes](err)
 	if !ok {
 		t.Fatalf("got %v", err)
 	}
@@ -176,38 +188,34 @@ func TestResolveRefuses(t *testing.T) {
 		got = append(got, m.Location)
 	}
 	want := []string{
-		"apps[0].key", "apps[0].secret", "apps[0].protocol", "apps[0].authority", "apps[0].topics[1]", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
+		"apps[0].key", "apps[0].protocol", "apps[0].authority", "apps[0].topics[1]", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
 		"sessions[0].token", "sessions[0].app_key", "orders[0].number", "orders[0].platform",
 		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want - got +\n%s\n%v", diff, err)
 	}
-	if _, err := (&Document{Apps: []App{{Key: "broken", Protocol: contract.TOP}}}).Resolve(t.Context(), stored{}); err == nil || errors.As(err, &mistakes) {
-		t.Errorf("a store that fails: %v", err)
-	}
-	if _, err := (&Document{Orders: make([]Order, MaxOrders+1)}).Resolve(t.Context(), stored{}); !errors.As(err, &mistakes) || len(mistakes) != 1 {
+	if _, err := (&Document{Orders: make([]Order, MaxOrders+1)}).Resolve(); !errors.As(err, &mistakes) || len(mistakes) != 1 {
 		t.Errorf("too many orders: %v", err)
 	}
 	for state, ok := range map[order.State]bool{order.Shipped: true, order.Waiting: true, order.Out: false} {
-		_, err := (&Document{Orders: []Order{{Platform: "suning", Number: "1", Lines: []Line{{Number: "1", State: &state}}}}}).Resolve(t.Context(), stored{})
+		_, err := (&Document{Orders: []Order{{Platform: "suning", Number: "1", Lines: []Line{{Number: "1", State: &state}}}}}).Resolve()
 		if (err == nil) != ok {
 			t.Errorf("a Suning line in state %s: %v", state, err)
 		}
 	}
 }
 
-func TestResolveKeepsSecrets(t *testing.T) {
+// *** is how a secret reads back, and keeps the present one; a masked token names
+// no session.
+func TestMaskedSecrets(t *testing.T) {
 	t.Parallel()
-	for _, given := range []contract.Secret{"", "***"} {
-		got, err := (&Document{Apps: []App{{Key: "kept", Protocol: contract.TOP, Secret: given}}}).Resolve(t.Context(), stored{})
-		if err != nil || string(got.Apps[0].Secret) != "present" || string(got.Apps[0].OldSecret) != "older" {
-			t.Errorf("secret %q given: %v, %v", string(given), got.Apps, err)
-		}
-	}
-	got, err := (&Document{Apps: []App{{Key: "kept", Protocol: contract.TOP, Secret: "new"}}}).Resolve(t.Context(), stored{})
-	if err != nil || string(got.Apps[0].Secret) != "new" || got.Apps[0].OldSecret != "" {
+	got, err := (&Document{Apps: []App{{Key: "a", Protocol: contract.TOP, Secret: "***"}}}).Resolve()
+	if err != nil || got.Apps[0].Secret != "" {
 		t.Errorf("%v, %v", got.Apps, err)
+	}
+	if _, err := (&Document{Sessions: []Session{{Token: "***", AppKey: "a"}}}).Resolve(); err == nil {
+		t.Error("a masked token is taken for one")
 	}
 }
 
@@ -225,7 +233,7 @@ func TestSellerOfSuningOrders(t *testing.T) {
 		"not for Taobao": {Order{Platform: "taobao", SupplierCode: &code}, ""},
 	} {
 		c.order.Number = "1"
-		got, err := (&Document{Orders: []Order{c.order}}).Resolve(t.Context(), stored{})
+		got, err := (&Document{Orders: []Order{c.order}}).Resolve()
 		if err != nil || got.Orders[0].Seller != c.want {
 			t.Errorf("%s: seller %q, %v; want %q", name, got.Orders[0].Seller, err, c.want)
 		}
@@ -240,7 +248,7 @@ func TestAppsReadBack(t *testing.T) {
 		Topics: &[]Topic{{Status: "*"}, {Status: "XYZ", ExtFields: []string{"a"}}}, IPAllow: []string{"1.2.3.4", "10.0.0.0/8", "::1"},
 		Rate: &Rate{PerSecond: 1, PerDay: 2}, ExpiresAt: AsTime(time.Date(2026, 1, 2, 3, 4, 5, 0, contract.Zone)),
 	}
-	resolved, err := (&Document{Apps: []App{in}}).Resolve(t.Context(), stored{})
+	resolved, err := (&Document{Apps: []App{in}}).Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,15 +295,11 @@ func TestGuide(t *testing.T) {
 		t.Fatalf("%d documents", len(blocks))
 	}
 	for _, block := range blocks {
-		expanded, err := Expand([]byte(block[1]))
+		d, _, err := Expand([]byte(block[1]))
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := Parse(expanded)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := d.Resolve(t.Context(), stored{}); err != nil {
+		if _, err := d.Resolve(); err != nil {
 			t.Errorf("%s\n%v", block[1], err)
 		}
 	}
@@ -325,7 +329,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resolved, err := d.Resolve(t.Context(), stored{})
+	resolved, err := d.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package apply
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -43,18 +42,10 @@ type Rate struct {
 // Topic is a status, "*", or a status with the keys that its ext may hold.
 type Topic struct {
 	Status    string   `json:"status" yaml:"status"`
-	ExtFields []string `json:"ext_fields,omitempty" yaml:"ext_fields"`
+	ExtFields []string `json:"ext_fields,omitzero" yaml:"ext_fields"`
 }
 
 type topicFields Topic // without the methods below
-
-// UnmarshalJSON reads a status or an object.
-func (t *Topic) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, &t.Status)
-	}
-	return strictJSON(b, (*topicFields)(t))
-}
 
 // UnmarshalYAML reads a status or a mapping.
 func (t *Topic) UnmarshalYAML(n *yaml.Node) error {
@@ -96,19 +87,6 @@ type Line struct {
 
 // Quantity is a decimal number, written as number or text.
 type Quantity string
-
-// UnmarshalJSON reads a number or a text.
-func (q *Quantity) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, (*string)(q))
-	}
-	var n json.Number
-	if err := json.Unmarshal(b, &n); err != nil {
-		return err
-	}
-	*q = Quantity(n)
-	return nil
-}
 
 // Time is a point in time: RFC 3339, or without a zone in GMT+8. It is written
 // with +08:00. "now" is the time of reading.

@@ -2,13 +2,10 @@ package apply
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -19,28 +16,13 @@ import (
 // at all, in one transaction that others wait for.
 const MaxOrders = 10_000
 
-// Mistake is what is wrong with one field of a document.
-type Mistake struct {
-	Location string // apps[0].protocol
-	Text     string
-}
+// maxLines is how many lines the orders of one document may have together.
+const maxLines = 50_000
 
-// Mistakes are all that was found.
-type Mistakes []Mistake
-
-// Error lists them, one a line.
-func (m Mistakes) Error() string {
-	lines := make([]string, len(m))
-	for i, mistake := range m {
-		lines[i] = mistake.Location + ": " + mistake.Text
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Resolve checks a document and completes it from what is stored already. The
-// error is Mistakes when the document is wrong.
-func (d *Document) Resolve(ctx context.Context, store order.Store) (order.Declared, error) {
-	r := resolver{ctx: ctx, store: store, apps: map[string]bool{}}
+// Resolve checks a document as far as that needs no look at what is stored. The
+// error is [order.Mistakes].
+func (d *Document) Resolve() (order.Declared, error) {
+	r := resolver{apps: map[string]bool{}}
 	var out order.Declared
 	for i, a := range d.Apps {
 		out.Apps = append(out.Apps, r.app(fmt.Sprintf("apps[%d].", i), a))
@@ -48,45 +30,30 @@ func (d *Document) Resolve(ctx context.Context, store order.Store) (order.Declar
 	for i, s := range d.Sessions {
 		out.Sessions = append(out.Sessions, r.session(fmt.Sprintf("sessions[%d].", i), s))
 	}
-	if len(d.Orders) > MaxOrders {
-		r.wrong("orders", "has %d rows; send at most %d at a time", len(d.Orders), MaxOrders)
-		return out, r.result()
+	lines := 0
+	for _, o := range d.Orders {
+		lines += len(o.Lines)
+	}
+	if len(d.Orders) > MaxOrders || lines > maxLines {
+		r.wrong("orders", "are %d with %d lines; send at most %d with %d at a time", len(d.Orders), lines, MaxOrders, maxLines)
+		return out, r.mistakes
 	}
 	for i, o := range d.Orders {
 		out.Orders = append(out.Orders, r.order(fmt.Sprintf("orders[%d].", i), o))
 	}
-	return out, r.result()
+	if r.mistakes != nil {
+		return out, r.mistakes
+	}
+	return out, nil
 }
 
 type resolver struct {
-	ctx      context.Context
-	store    order.Store
 	apps     map[string]bool // declared here
-	mistakes Mistakes
-	err      error // of the store
+	mistakes order.Mistakes
 }
 
 func (r *resolver) wrong(location, format string, args ...any) {
-	r.mistakes = append(r.mistakes, Mistake{location, fmt.Sprintf(format, args...)})
-}
-
-func (r *resolver) result() error {
-	if r.err == nil && len(r.mistakes) > 0 {
-		return r.mistakes
-	}
-	return r.err
-}
-
-// stored looks an app up; nil when there is none.
-func (r *resolver) stored(key string) *order.App {
-	app, err := r.store.App(r.ctx, key)
-	if err != nil && !errors.Is(err, order.ErrNotFound) {
-		r.err = err
-	}
-	if err != nil {
-		return nil
-	}
-	return app
+	r.mistakes = append(r.mistakes, order.Mistake{Location: location, Text: fmt.Sprintf(format, args...)})
 }
 
 func (r *resolver) app(at string, a App) *order.App {
@@ -101,13 +68,11 @@ func (r *resolver) app(at string, a App) *order.App {
 		r.wrong(at+"key", "%q is declared twice", a.Key)
 	}
 	r.apps[a.Key] = true
-	if a.Secret == "" || a.Secret == contract.Masked {
-		old := r.stored(a.Key)
-		if old == nil {
-			r.wrong(at+"secret", "is required for a new app")
-		} else {
-			out.Secret, out.OldSecret, out.OldUntil = old.Secret, old.OldSecret, old.OldUntil
-		}
+	switch {
+	case a.Secret == contract.Masked:
+		out.Secret = "" // as it reads back: it keeps the present one
+	case a.Secret != "" && contract.Blank(string(a.Secret)):
+		r.wrong(at+"secret", "is blank")
 	}
 	oneOf(r, at+"protocol", a.Protocol, contract.TOP, contract.Suning)
 	oneOf(r, at+"authority", out.Authority, order.Ledger, order.Upstream)
@@ -146,7 +111,11 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 		address = address.Unmap()
 		return netip.PrefixFrom(address, address.BitLen()), nil
 	}
-	return netip.ParsePrefix(text)
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
+	return prefix, err
 }
 
 func oneOf[T ~string](r *resolver, at string, value T, allowed ...T) {
@@ -156,11 +125,14 @@ func oneOf[T ~string](r *resolver, at string, value T, allowed ...T) {
 }
 
 func (r *resolver) session(at string, s Session) *order.Session {
-	if contract.Blank(string(s.Token)) {
+	switch {
+	case contract.Blank(string(s.Token)):
 		r.wrong(at+"token", "is required")
+	case s.Token == contract.Masked:
+		r.wrong(at+"token", "is masked: lists do not show tokens")
 	}
-	if s.AppKey == "" || !r.apps[s.AppKey] && r.stored(s.AppKey) == nil {
-		r.wrong(at+"app_key", "no app %q; declare it first", s.AppKey)
+	if contract.Blank(s.AppKey) {
+		r.wrong(at+"app_key", "is required")
 	}
 	out := &order.Session{Token: s.Token, AppKey: s.AppKey, Seller: s.Seller}
 	if s.ExpiresAt != nil {

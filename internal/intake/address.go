@@ -23,11 +23,20 @@ func callerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
 		if !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(address) }) {
 			return address
 		}
-		next, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
+		next, ok := parseHop(strings.TrimSpace(hop))
+		if !ok {
 			return address
 		}
-		address = next.Unmap()
+		address = next
 	}
 	return address
+}
+
+// parseHop reads an address, behind which some proxies write a port.
+func parseHop(text string) (netip.Addr, bool) {
+	if withPort, err := netip.ParseAddrPort(text); err == nil {
+		return withPort.Addr().Unmap(), true
+	}
+	address, err := netip.ParseAddr(text)
+	return address.Unmap(), err == nil
 }

@@ -3,6 +3,7 @@ package intake
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
 )
 
 func gunzip(t *testing.T, body io.Reader) string {
@@ -82,6 +83,93 @@ func TestHangingUpDoesNotUndo(t *testing.T) {
 	}
 }
 
+// A caller that sends far too much still gets its answer.
+func TestFarTooLargeBodiesAreAnswered(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).demo(t)
+	const size = 8 << 20
+	for name, raw := range map[string]string{
+		"announced": fmt.Sprintf("POST /router/rest HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("a", size)),
+		"chunked":   fmt.Sprintf("POST /router/rest HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", size, strings.Repeat("a", size)),
+	} {
+		if got, _ := g.replay(t, []byte(raw)); got.Code != "43" {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// Only so many large bodies are in memory at once; the places come back.
+func TestLargeBodiesTakePlaces(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).demo(t)
+	const head = "POST /router/rest?format=json HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n"
+	var stalled []net.Conn
+	for range largeBodies {
+		conn, err := net.Dial("tcp", g.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(head + strings.Repeat("a", 100_000))); err != nil {
+			t.Fatal(err)
+		}
+		stalled = append(stalled, conn)
+	}
+	multipart := "--b\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n" + strings.Repeat("a", 100_000) + "\r\n--b--"
+	large := fmt.Sprintf("POST /router/rest?format=json HTTP/1.1\r\nHost: h\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", len(multipart), multipart)
+	eventually := func(code string) {
+		t.Helper()
+		for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
+			got, _ := g.replay(t, []byte(large))
+			if got.Code == code {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("got %v, want %s", got, code)
+			}
+		}
+	}
+	eventually("10") // once all the others have been read so far
+	if got := g.send(t, newRequest()); !got.Success {
+		t.Errorf("a small body meanwhile: %v", got)
+	}
+	for _, conn := range stalled {
+		conn.Close()
+	}
+	eventually("21")
+	for range 2 * largeBodies { // each gives its place back
+		if got, _ := g.replay(t, []byte(large)); got.Code != "21" {
+			t.Fatalf("got %v", got)
+		}
+	}
+}
+
+// A stray slash in a client's configuration does no harm.
+func TestStraySlashes(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).demo(t)
+	for i, path := range []string{"/router/rest/", "//router/rest", "/router//rest"} {
+		form := newRequest().set("tid", fmt.Sprint(i)).signed().Encode()
+		if got, _ := g.replay(t, fmt.Appendf(nil, "GET %s?%s HTTP/1.1\r\nHost: h\r\n\r\n", path, form)); !got.Success {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}
+
+// A fault in the code fails the one call that meets it.
+func TestPanicsFailOneCall(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).demo(t)
+	g.intake.Store = panickingStore{g.store}
+	if got, _ := g.replay(t, fmt.Appendf(nil, "GET /router/rest?%s HTTP/1.1\r\nHost: h\r\n\r\n", newRequest().signed().Encode())); got.Code != "10" || got.SubCode != "isp.remote-service-error" {
+		t.Errorf("got %v", got)
+	}
+}
+
+type panickingStore struct{ order.Store }
+
+func (panickingStore) App(context.Context, string) (*order.App, error) { panic("a bug") }
+
 // Bodies over the limit do not stay in memory.
 func TestOversizedBodiesAreNotKept(t *testing.T) {
 	g := newGateway(t).demo(t)
@@ -104,42 +192,5 @@ func TestOversizedBodiesAreNotKept(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
 		t.Errorf("heap grew by %d MiB", grown>>20)
-	}
-}
-
-// decodeAndCheck walks one call through all checks, without storing it.
-func decodeAndCheck(tb testing.TB) func() {
-	g := newGateway(tb).demo(tb)
-	form := page().signed().Encode()
-	r := httptest.NewRequest("POST", "/router/rest", nil)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
-	r.ContentLength = int64(len(form))
-	body := strings.NewReader(form)
-	r.Body = io.NopCloser(body)
-	w := httptest.NewRecorder()
-	return func() {
-		body.Reset(form)
-		c := g.intake.open(w, r)
-		if err := c.check(); err != nil {
-			tb.Fatal(err)
-		}
-		if c.task == nil || c.request.(*contract.EventProduceRequest).OrderID != "12231221231232" {
-			tb.Fatal("not the page's example")
-		}
-	}
-}
-
-// The gate is 25 allocations for decode and check of one call.
-func TestDecodeAndCheckAllocations(t *testing.T) {
-	if n := testing.AllocsPerRun(1000, decodeAndCheck(t)); n > 25 {
-		t.Errorf("%.0f allocations, want at most 25", n)
-	}
-}
-
-func BenchmarkDecodeAndCheck(b *testing.B) {
-	run := decodeAndCheck(b)
-	b.ReportAllocs()
-	for b.Loop() {
-		run()
 	}
 }

@@ -77,19 +77,20 @@ func (g *gateway) demo(t testing.TB) *gateway {
 
 func (g *gateway) declare(t testing.TB, d *apply.Document) {
 	t.Helper()
-	declared, err := d.Resolve(t.Context(), g.store)
+	declared, err := d.Resolve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.store.Commit(t.Context(), order.Declare(declared)); err != nil {
-		t.Fatal(err)
+	task := order.Declare(declared)
+	if err := g.store.Commit(t.Context(), task); err != nil || task.Err != nil {
+		t.Fatal(err, task.Err)
 	}
 }
 
 // events returns the whole log.
 func (g *gateway) events(t testing.TB) []*order.Event {
 	t.Helper()
-	events, err := g.store.Events(context.Background(), order.EventFilter{Limit: 1000})
+	events, _, err := g.store.Events(context.Background(), order.EventFilter{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ const FlushInterval = time.Second
 // Limits counts calls per app and refuses those beyond an app's rate.
 type Limits struct {
 	mu      sync.Mutex
+	now     time.Time // the latest seen: calls do not come in the order of their times
 	day     string
 	today   map[string]int64      // calls by app
 	pending map[order.Usage]int64 // not yet stored; Calls is zero in the key
@@ -42,6 +43,10 @@ func dayOf(t time.Time) string { return t.In(contract.Zone).Format(time.DateOnly
 func (l *Limits) Count(app *order.App, now time.Time) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now.Before(l.now) {
+		now = l.now
+	}
+	l.now = now
 	if day := dayOf(now); day != l.day {
 		l.day = day
 		clear(l.today)

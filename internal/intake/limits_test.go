@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -61,6 +62,33 @@ func TestLimitPerSecond(t *testing.T) {
 	g.now = g.now.Add(time.Second)
 	if got := call("2"); !got.Success {
 		t.Errorf("a second later: %v", got)
+	}
+}
+
+// A call whose body was slow carries an older time. It refills no bucket and
+// brings no day back.
+func TestLimitsDoNotRunBackwards(t *testing.T) {
+	t.Parallel()
+	midnight := time.Date(2024, 6, 19, 0, 0, 5, 0, contract.Zone)
+	for name, rate := range map[string]order.Rate{"per second": {PerSecond: 5}, "per day": {PerDay: 5}} {
+		g := newGateway(t)
+		limits, err := NewLimits(t.Context(), g.store, midnight)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accepted := 0
+		for i := range 100 {
+			now := midnight
+			if i%5 == 4 {
+				now = now.Add(-6 * time.Second)
+			}
+			if limits.Count(&order.App{Key: "a", Rate: rate}, now) == nil {
+				accepted++
+			}
+		}
+		if accepted != 5 {
+			t.Errorf("%s: %d of 100 accepted, want 5", name, accepted)
+		}
 	}
 }
 
@@ -121,6 +149,8 @@ func TestCallerAddress(t *testing.T) {
 		{"10.0.0.1:1", []string{"192.0.2.66", "198.51.100.1"}, true, "198.51.100.1"},
 		{"10.0.0.1:1", []string{"nonsense"}, true, "10.0.0.1"},
 		{"10.0.0.1:1", nil, true, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"198.51.100.1:4444"}, true, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"[2001:db8::1]:4444"}, true, "2001:db8::1"},
 		{"[::ffff:203.0.113.9]:1", nil, false, "203.0.113.9"},
 		{"[fd00::1]:1", []string{"2001:db8::1"}, true, "2001:db8::1"},
 	} {
@@ -138,7 +168,7 @@ func TestCallerAddress(t *testing.T) {
 func TestAddressList(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	for entry, ok := range map[string]bool{"127.0.0.1": true, "127.0.0.0/8": true, "192.0.2.1": false} {
+	for entry, ok := range map[string]bool{"127.0.0.1": true, "127.0.0.0/8": true, "::ffff:127.0.0.0/104": true, "192.0.2.1": false} {
 		r := newRequest().set("tid", entry)
 		r.app.IPAllow = []string{entry}
 		if got := g.send(t, r); got.Success != ok {

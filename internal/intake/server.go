@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"path"
+	"runtime/debug"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -33,20 +35,27 @@ type Outcome struct {
 
 // Handler serves the protocol port's paths.
 func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/router/rest", s.serveTOP)
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	return mux
+	top := wire.TOP{Large: make(chan struct{}, largeBodies)}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A mux would redirect a stray slash, which no SDK follows.
+		switch path.Clean("/" + r.URL.Path) {
+		case "/router/rest":
+			s.serveTOP(w, r, top)
+		case "/healthz":
+			_, _ = w.Write([]byte("ok\n"))
+		default:
+			http.NotFound(w, r)
+		}
+	})
 }
 
-func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
+// largeBodies is how many bodies over wire.SmallBody may be in memory at once.
+const largeBodies = 64
+
+func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP) {
 	started := time.Now()
-	var top wire.TOP
-	c := s.open(w, r)
-	err := c.check()
-	if err == nil {
-		err = c.commit()
-	}
+	c := s.open(w, r, top)
+	err := c.carryOut()
 	format, _ := c.Format()
 	outcome := Outcome{Answer: "ok"}
 	if c.rule.API != nil {
@@ -70,10 +79,26 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open reads the request of a call.
-func (s *Server) open(w http.ResponseWriter, r *http.Request) *topCall {
-	c := &topCall{server: s, ctx: context.WithoutCancel(r.Context()), http: r, now: s.Clock(), id: wire.NewRequestID()}
-	c.Call, c.unread = wire.TOP{}.Open(w, r)
+func (s *Server) open(w http.ResponseWriter, r *http.Request, top wire.TOP) *topCall {
+	c := &topCall{server: s, ctx: context.WithoutCancel(r.Context()), http: r, id: wire.NewRequestID()}
+	c.Call, c.unread = top.Open(w, r)
+	c.now = s.Clock() // after the body, which may have taken its time
 	return c
+}
+
+// carryOut checks the call and stores it. A fault in the code is this call's
+// failure alone.
+func (c *topCall) carryOut() (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.server.Log.Error("call panicked", "id", c.id, "panic", p, "stack", string(debug.Stack()))
+			err = contract.Unavailable
+		}
+	}()
+	if err := c.check(); err != nil {
+		return err
+	}
+	return c.commit()
 }
 
 // check walks the checks.

@@ -1,13 +1,16 @@
 package order
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
 )
 
 // Declared is a state that an operator declares: an import of orders, apps,
-// sessions. It is stored whole or not at all.
+// sessions. It is stored whole or not at all. An app without a secret keeps the
+// one that it has.
 type Declared struct {
 	Apps     []*App
 	Sessions []*Session
@@ -34,7 +37,25 @@ type ImportLine struct {
 	SupplierCode *string
 }
 
-// Declare makes the task that stores a declared state.
+// Mistake is what is wrong with one field of a declared state.
+type Mistake struct {
+	Location string // apps[0].protocol
+	Text     string
+}
+
+// Mistakes are all that was found.
+type Mistakes []Mistake
+
+// Error lists them, one a line.
+func (m Mistakes) Error() string {
+	lines := make([]string, len(m))
+	for i, mistake := range m {
+		lines[i] = mistake.Location + ": " + mistake.Text
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Declare makes the task that stores a declared state. It refuses with Mistakes.
 func Declare(d Declared) *Task {
 	t := &Task{}
 	seen := map[Key]bool{}
@@ -44,23 +65,65 @@ func Declare(d Declared) *Task {
 			t.Orders = append(t.Orders, o.Key)
 		}
 	}
-	t.Decide = func(v *View) (Decision, error) {
-		decision := Decision{Apps: d.Apps, Sessions: d.Sessions}
-		scratch := map[Key]*Order{}
-		for _, in := range d.Orders {
-			o, again := scratch[in.Key]
-			if !again { // a second row of one order builds on the first
-				o = Fresh(in.Key)
-				o.Apply(Change{Header: v.Orders[in.Key].Header, Lines: v.Orders[in.Key].Lines}, v.Now)
-				scratch[in.Key] = o
-			}
-			change := in.change(o)
-			o.Apply(change, v.Now)
-			decision.Orders = append(decision.Orders, change)
-		}
-		return decision, nil
+	for _, a := range d.Apps {
+		t.Apps = append(t.Apps, a.Key)
 	}
+	for _, s := range d.Sessions {
+		t.Apps = append(t.Apps, s.AppKey)
+	}
+	t.Decide = d.decide
 	return t
+}
+
+func (d Declared) decide(v *View) (Decision, error) {
+	var mistakes Mistakes
+	decision := Decision{Sessions: d.Sessions}
+	declared := map[string]bool{}
+	for i, a := range d.Apps {
+		merged, ok := merge(a, v.Apps[a.Key])
+		if !ok {
+			mistakes = append(mistakes, Mistake{fmt.Sprintf("apps[%d].secret", i), "is required for a new app"})
+		}
+		declared[a.Key] = true
+		decision.Apps = append(decision.Apps, merged)
+	}
+	for i, s := range d.Sessions {
+		if v.Apps[s.AppKey] == nil && !declared[s.AppKey] {
+			mistakes = append(mistakes, Mistake{fmt.Sprintf("sessions[%d].app_key", i), fmt.Sprintf("no app %q; declare it first", s.AppKey)})
+		}
+	}
+	scratch := map[Key]*Order{}
+	for i, in := range d.Orders {
+		o, again := scratch[in.Key]
+		if !again { // a second row of one order builds on the first
+			o = v.Orders[in.Key].clone()
+			scratch[in.Key] = o
+		}
+		change := in.change(o)
+		o.Apply(change, v.Now)
+		if len(o.Lines) > MaxLines {
+			mistakes = append(mistakes, Mistake{fmt.Sprintf("orders[%d].lines", i), fmt.Sprintf("an order has at most %d lines", MaxLines)})
+		}
+		decision.Orders = append(decision.Orders, change)
+	}
+	if mistakes != nil {
+		return Decision{}, mistakes
+	}
+	return decision, nil
+}
+
+// merge completes a declared app from the stored one: no secret, or the present
+// one, leaves a rotation as it is. It is false when there is no secret at all.
+func merge(declared, stored *App) (*App, bool) {
+	if declared.Secret != "" && (stored == nil || declared.Secret != stored.Secret) {
+		return declared, true
+	}
+	if stored == nil {
+		return declared, false
+	}
+	merged := *declared
+	merged.Secret, merged.OldSecret, merged.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
+	return &merged, true
 }
 
 func (in Import) change(o *Order) Change {
@@ -86,6 +149,23 @@ func set[T any](field *T, given *T) {
 	if given != nil {
 		*field = *given
 	}
+}
+
+// Rotate makes the task that replaces an app's secret. The old one is accepted
+// for the overlap. It refuses with ErrNotFound.
+func Rotate(key string, secret contract.Secret, overlap time.Duration) *Task {
+	return &Task{Apps: []string{key}, Decide: func(v *View) (Decision, error) {
+		old := v.Apps[key]
+		if old == nil {
+			return Decision{}, ErrNotFound
+		}
+		app := *old
+		app.Secret, app.OldSecret, app.OldUntil = secret, "", time.Time{}
+		if overlap > 0 {
+			app.OldSecret, app.OldUntil = old.Secret, v.Now.Add(overlap)
+		}
+		return Decision{Apps: []*App{&app}}, nil
+	}}
 }
 
 // DropApp makes the task that deletes an app with its sessions.

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -107,12 +108,18 @@ func IsTopic(s string) bool {
 // and yet what real callers send: two strings with a comma for the colon.
 var pairSample = regexp.MustCompile(`^\s*\{\s*("(?:[^"\\]|\\.)*")\s*,\s*("(?:[^"\\]|\\.)*")\s*\}\s*$`)
 
+// normal turns the page's shape into the JSON that it means.
+func normal(ext string) string {
+	if pair := pairSample.FindStringSubmatch(ext); pair != nil {
+		return "{" + pair[1] + ":" + pair[2] + "}"
+	}
+	return ext
+}
+
 // checkExtension checks that ext is a JSON object with no key that the topic
 // does not have.
 func checkExtension(ext string, topic Topic) error {
-	if pair := pairSample.FindStringSubmatch(ext); pair != nil {
-		ext = "{" + pair[1] + ":" + pair[2] + "}"
-	}
+	ext = normal(ext)
 	object := strings.HasPrefix(strings.TrimLeft(ext, " \t\r\n"), "{")
 	if topic.ExtFields == nil {
 		if !object || !json.Valid([]byte(ext)) {
@@ -136,7 +143,11 @@ func checkExtension(ext string, topic Topic) error {
 func (p *produced) read() {
 	p.order = Key{Platform: Taobao, Seller: p.call.Seller, Number: p.OrderID}
 	platform, nick := !contract.Blank(p.Platform), !contract.Blank(p.Nick)
-	if platform && p.Platform != "MAIN" {
+	switch {
+	case !platform, p.Platform == "MAIN":
+	case p.Platform == Suning: // the ledger's own word: such orders have other rules
+		p.order.Platform = "SN"
+	default:
 		p.order.Platform = p.Platform
 	}
 	if platform && !slices.ContainsFunc(contract.Platforms, func(c contract.Param) bool { return c.Name == p.Platform }) {
@@ -151,14 +162,26 @@ func (p *produced) read() {
 	p.lines = splitIDs(p.SubOrders)
 	i := stepOf(p.Status)
 	if i == len(steps) { // only the listed ones are one and the same event when repeated
-		sum := sha256.Sum256([]byte(p.Extension))
-		p.detail = hex.EncodeToString(sum[:16])
+		p.detail = digest(p.Extension)
 		return
 	}
 	p.state = steps[i].State
 	if p.call.API.Asked(p.EventProduceRequest) {
 		p.warn(WarnNotGiven)
 	}
+}
+
+// digest tells contents of ext apart, however they are written.
+func digest(ext string) string {
+	if contract.Blank(ext) {
+		return ""
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, []byte(normal(ext))); err != nil {
+		compact.WriteString(ext) // check has let JSON through only
+	}
+	sum := sha256.Sum256(compact.Bytes())
+	return hex.EncodeToString(sum[:16])
 }
 
 func (p *produced) warn(w Warning) { p.warnings = append(p.warnings, w.Code) }
@@ -183,7 +206,13 @@ func (p *produced) decide(v *View) (Decision, error) {
 		return Decision{}, contract.AlreadyBackflow
 	}
 	change := Change{Key: p.order, Header: o.Header, Marks: fresh}
-	early := p.move(o, &change)
+	early, added := p.move(o, &change)
+	if len(o.Lines)+added > MaxLines {
+		return Decision{}, contract.About(contract.BadArgument, "taobao_sub_order_ids")
+	}
+	if len(o.Marks)+len(fresh) > MaxMarks {
+		return Decision{}, contract.About(contract.BadArgument, "tid")
+	}
 	warnings := p.warnings
 	if early {
 		warnings = append(slices.Clip(warnings), WarnStepOrder.Code)
@@ -228,14 +257,17 @@ func (p *produced) freshMarks(o *Order) []Mark {
 	return fresh
 }
 
-// move brings lines to the event's state, never back, and reports whether one
-// of them had come further before.
-func (p *produced) move(o *Order, c *Change) (early bool) {
-	advance := func(l Line) {
+// move brings lines to the event's state, never back. It reports whether one of
+// them had come further before, and how many are new.
+func (p *produced) move(o *Order, c *Change) (early bool, added int) {
+	advance := func(l Line, known bool) {
 		before := l.State
 		l.State = later(o.Platform, before, p.state)
 		early = early || p.state != "" && l.State != p.state
-		if _, known := o.Line(l.Number); !known || l.State != before {
+		if !known {
+			added++
+		}
+		if !known || l.State != before {
 			c.Lines = append(c.Lines, l)
 		}
 	}
@@ -245,14 +277,14 @@ func (p *produced) move(o *Order, c *Change) (early bool) {
 			if !known {
 				l = Line{Number: number, Kind: Physical, State: o.Reached}
 			}
-			advance(l)
+			advance(l, known)
 		}
-		return early
+		return early, added
 	}
 	c.Header.Reached = later(o.Platform, o.Reached, p.state)
 	early = p.state != "" && c.Header.Reached != p.state
 	for _, l := range o.Lines {
-		advance(l)
+		advance(l, true)
 	}
-	return early
+	return early, added
 }

@@ -94,6 +94,8 @@ func TestBackflow(t *testing.T) {
 		"whole order covers its lines, also later ones": {{status: out}, {status: out, lines: "1", again: true}, {status: out, lines: "9", again: true}},
 		"lines do not cover the whole order":            {{status: out, lines: "1"}, {status: out}, {status: out, again: true}},
 		"unlisted status, other ext":                    {{status: "QIMEN_SPLIT", ext: `{"a":1}`}, {status: "QIMEN_SPLIT", ext: `{"a":2}`}, {status: "QIMEN_SPLIT", ext: `{"a":1}`, again: true}},
+		"unlisted status, ext written otherwise":        {{status: "QIMEN_SPLIT", ext: `{"a":"b"}`}, {status: "QIMEN_SPLIT", ext: `{"a","b"}`, again: true}, {status: "QIMEN_SPLIT", ext: ` { "a": "b" } `, again: true}},
+		"unlisted status, blank ext":                    {{status: "QIMEN_SPLIT"}, {status: "QIMEN_SPLIT", ext: " ", again: true}},
 		"listed status, other ext":                      {{status: transfer, ext: `{"a":1}`}, {status: transfer, ext: `{"a":2}`, again: true}},
 	} {
 		l := ledger{}
@@ -162,6 +164,7 @@ func TestWhoseOrder(t *testing.T) {
 		{"JD", "n", order.Key{Platform: "JD", Seller: "n"}, ""},
 		{"", "n", order.Key{Platform: "taobao", Seller: "seller_001"}, order.WarnNickAlone.Code},
 		{"MARS", "", order.Key{Platform: "MARS", Seller: "seller_001"}, order.WarnPlatformCode.Code},
+		{"suning", "n", order.Key{Platform: "SN", Seller: "n"}, order.WarnPlatformCode.Code},
 		{"jd", "n", order.Key{Platform: "jd", Seller: "n"}, order.WarnPlatformCode.Code},
 	} {
 		c.want.Number = "1"
@@ -184,6 +187,35 @@ func TestAskedFields(t *testing.T) {
 		e, err := ledger{}.produce(t, contract.EventProduceRequest{Status: c.status, OrderID: "1", ERPOrderID: c.erp, SubOrders: c.lines})
 		if err != nil || slices.Contains(e.Warnings, order.WarnNotGiven.Code) != c.warned {
 			t.Errorf("%+v: warnings %v, %v", c, e.Warnings, err)
+		}
+	}
+}
+
+// An order is read whole by every call about it, so it does not grow for ever.
+func TestOrdersAreBounded(t *testing.T) {
+	t.Parallel()
+	l := ledger{}
+	var err error
+	for i := 0; err == nil && i < 100; i++ {
+		lines := make([]string, 1000)
+		for j := range lines {
+			lines[j] = fmt.Sprint(i, "-", j)
+		}
+		_, err = l.produce(t, contract.EventProduceRequest{Status: transfer, OrderID: "1", SubOrders: strings.Join(lines, ",")})
+	}
+	if !errors.Is(err, contract.BadArgument) {
+		t.Errorf("lines: %v", err)
+	}
+	err = nil
+	for i := 0; err == nil && i < 2*order.MaxMarks; i++ {
+		_, err = l.produce(t, contract.EventProduceRequest{Status: transfer, OrderID: "1", ERPOrderID: fmt.Sprint(i)})
+	}
+	if !errors.Is(err, contract.BadArgument) {
+		t.Errorf("marks: %v", err)
+	}
+	for _, o := range l {
+		if len(o.Lines) > order.MaxLines || len(o.Marks) > order.MaxMarks {
+			t.Errorf("%d lines, %d marks", len(o.Lines), len(o.Marks))
 		}
 	}
 }

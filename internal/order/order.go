@@ -14,6 +14,12 @@ type Key struct {
 	Number   string
 }
 
+// Limits of one order: every call about it reads it whole.
+const (
+	MaxLines = 2_000
+	MaxMarks = 10_000
+)
+
 // Order is one order as the ledger knows it.
 type Order struct {
 	ID int64 // the store's; 0 until stored
@@ -24,6 +30,8 @@ type Order struct {
 	Marks     []Mark
 	CreatedAt time.Time
 	UpdatedAt time.Time
+
+	place map[string]int // of each line in Lines; nil: not indexed yet
 }
 
 // Header is what an order knows besides its lines and marks.
@@ -82,11 +90,28 @@ func Fresh(k Key) *Order {
 
 // Line returns the line of that number.
 func (o *Order) Line(number string) (Line, bool) {
-	i := slices.IndexFunc(o.Lines, func(l Line) bool { return l.Number == number })
-	if i < 0 {
+	i, ok := o.index()[number]
+	if !ok {
 		return Line{}, false
 	}
 	return o.Lines[i], true
+}
+
+func (o *Order) index() map[string]int {
+	if o.place == nil {
+		o.place = make(map[string]int, len(o.Lines))
+		for i, l := range o.Lines {
+			o.place[l.Number] = i
+		}
+	}
+	return o.place
+}
+
+// clone copies what Apply changes.
+func (o *Order) clone() *Order {
+	c := *o
+	c.Lines, c.Marks, c.place = slices.Clone(o.Lines), slices.Clone(o.Marks), nil
+	return &c
 }
 
 // Apply brings the order to where a change leaves it.
@@ -97,9 +122,10 @@ func (o *Order) Apply(c Change, now time.Time) {
 	o.UpdatedAt = now
 	o.Header = c.Header
 	for _, l := range c.Lines {
-		if i := slices.IndexFunc(o.Lines, func(old Line) bool { return old.Number == l.Number }); i >= 0 {
+		if i, ok := o.index()[l.Number]; ok {
 			o.Lines[i] = l
 		} else {
+			o.place[l.Number] = len(o.Lines)
 			o.Lines = append(o.Lines, l)
 		}
 	}

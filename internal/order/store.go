@@ -13,6 +13,8 @@ import (
 type Task struct {
 	// Orders are loaded before Decide is called; unknown ones as fresh orders.
 	Orders []Key
+	// Apps are loaded before Decide is called.
+	Apps []string
 	// Decide must be pure: it is called again when a transaction is repeated.
 	Decide func(*View) (Decision, error)
 
@@ -25,11 +27,11 @@ type Task struct {
 // View is the state that a task decides on.
 type View struct {
 	Now    time.Time
-	Orders map[Key]*Order // read only
+	Orders map[Key]*Order  // read only
+	Apps   map[string]*App // read only; unknown ones are absent
 }
 
-// Decision is what a task decided. When Decide refuses, nothing is written. Of
-// the tasks in one transaction, what is dropped goes before what is put.
+// Decision is what a task decided. When Decide refuses, nothing is written.
 type Decision struct {
 	Reply        any
 	Orders       []Change
@@ -69,7 +71,9 @@ type Store interface {
 	Apps(ctx context.Context, after string, limit int) ([]*App, error)
 	Sessions(ctx context.Context, after int64, limit int) ([]*Session, error)
 	Orders(ctx context.Context, f OrderFilter) ([]*Order, error)
-	Events(ctx context.Context, f EventFilter) ([]*Event, error)
+	// Events also ends a page, with more true, where it gets too large for the
+	// memory.
+	Events(ctx context.Context, f EventFilter) (events []*Event, more bool, err error)
 
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)

@@ -19,14 +19,13 @@ type batch struct {
 
 // writes is what a transaction has to write.
 type writes struct {
-	orders       []*dirty // in the order in which they were first touched
-	events       []order.Event
-	apps         []*order.App
-	dropApps     []string
-	sessions     []*order.Session
-	dropSessions []contract.Secret
-	usage        []order.Usage
-	probe        bool
+	orders   []*dirty // in the order in which they were first touched
+	events   []order.Event
+	purged   []string                           // apps whose sessions go, before anything is put
+	apps     map[string]*order.App              // nil: dropped
+	sessions map[contract.Secret]*order.Session // nil: dropped
+	usage    []order.Usage
+	probe    bool
 
 	byKey map[order.Key]*dirty
 }
@@ -40,28 +39,43 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions)+len(w.usage) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.apps)+len(w.sessions)+len(w.usage) == 0
 }
 
-// keys lists the orders that the tasks concern, each once.
-func (b *batch) keys() []order.Key {
-	keys := make([]order.Key, 0, len(b.tasks))
-	seen := make(map[order.Key]bool, len(b.tasks))
+// wanted is what a transaction must load, each once.
+type wanted struct {
+	orders []order.Key
+	apps   []string
+}
+
+func (b *batch) wanted() wanted {
+	w := wanted{orders: make([]order.Key, 0, len(b.tasks))}
+	orders := make(map[order.Key]bool, len(b.tasks))
+	apps := map[string]bool{}
 	for _, t := range b.tasks {
 		for _, k := range t.Orders {
-			if !seen[k] {
-				seen[k] = true
-				keys = append(keys, k)
+			if !orders[k] {
+				orders[k] = true
+				w.orders = append(w.orders, k)
+			}
+		}
+		for _, k := range t.Apps {
+			if !apps[k] {
+				apps[k] = true
+				w.apps = append(w.apps, k)
 			}
 		}
 	}
-	return keys
+	return w
 }
 
 // decide decides the tasks in turn. Each sees what those before it did.
-func (b *batch) decide(loaded map[order.Key]*order.Order) *writes {
-	b.writes = &writes{byKey: make(map[order.Key]*dirty, len(loaded))}
-	view := &order.View{Now: b.now, Orders: loaded}
+func (b *batch) decide(view *order.View) *writes {
+	b.writes = &writes{
+		byKey: make(map[order.Key]*dirty, len(view.Orders)),
+		apps:  map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{},
+	}
+	view.Now = b.now
 	for _, t := range b.tasks {
 		d, err := b.judge(t, view)
 		t.Reply, t.Err = d.Reply, err
@@ -88,12 +102,32 @@ func (w *writes) add(d order.Decision, view *order.View) {
 		w.apply(change, view)
 	}
 	w.events = append(w.events, d.Events...)
-	w.apps = append(w.apps, d.Apps...)
-	w.dropApps = append(w.dropApps, d.DropApps...)
-	w.sessions = append(w.sessions, d.Sessions...)
-	w.dropSessions = append(w.dropSessions, d.DropSessions...)
+	for _, a := range d.Apps {
+		w.apps[a.Key], view.Apps[a.Key] = a, a
+	}
+	for _, key := range d.DropApps {
+		w.dropApp(key)
+		delete(view.Apps, key)
+	}
+	for _, s := range d.Sessions {
+		w.sessions[s.Token] = s
+	}
+	for _, token := range d.DropSessions {
+		w.sessions[token] = nil
+	}
 	w.usage = append(w.usage, d.Usage...)
 	w.probe = w.probe || d.Probe
+}
+
+// dropApp drops an app with its sessions, those of this transaction included.
+func (w *writes) dropApp(key string) {
+	w.apps[key] = nil
+	w.purged = append(w.purged, key)
+	for token, s := range w.sessions {
+		if s != nil && s.AppKey == key {
+			w.sessions[token] = nil
+		}
+	}
 }
 
 func (w *writes) apply(change order.Change, view *order.View) {

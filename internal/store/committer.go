@@ -130,7 +130,7 @@ func (c *committer) commit(group []*unit) {
 	for _, u := range group {
 		b.tasks = append(b.tasks, u.tasks...)
 	}
-	err := c.engine.transact(b.keys(), b.decide)
+	err := c.engine.transact(b.wanted(), b.decide)
 	if err != nil {
 		c.log.Error("transaction failed", "tasks", len(b.tasks), "error", err)
 		err = fmt.Errorf("%w: %w", order.ErrNotStored, err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -65,6 +66,9 @@ var conformance = map[string]func(t *testing.T, db database){
 	"close finishes what was accepted":           testClose,
 	"a cancelled caller is not queued":           testCancelled,
 	"look-ups see what was committed":            testDirectory,
+	"an app keeps the secret of its rotation":    testRotation,
+	"a dropped app leaves no session":            testDroppedApp,
+	"large events end a page early":              testLargeEvents,
 	"lists filter and page":                      testLists,
 	"ready writes":                               testReady,
 	"daily counters add up":                      testUsage,
@@ -120,7 +124,7 @@ func commit(t testing.TB, s order.Store, tasks ...*order.Task) {
 
 func allEvents(t testing.TB, s order.Store) []*order.Event {
 	t.Helper()
-	events, err := s.Events(t.Context(), order.EventFilter{Limit: 1_000_000})
+	events, _, err := s.Events(t.Context(), order.EventFilter{Limit: 1_000_000})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +171,7 @@ func testRestart(t *testing.T, db database) {
 		t.Errorf("order %+v\n%s", order1, diff)
 	}
 	for _, o := range []*order.Order{order1, order9} {
-		if diff := cmp.Diff(o, oneOrder(t, s, o.Number)); diff != "" {
+		if diff := cmp.Diff(o, oneOrder(t, s, o.Number), cmpopts.IgnoreUnexported(order.Order{})); diff != "" {
 			t.Errorf("- before + after\n%s", diff)
 		}
 	}
@@ -477,6 +481,99 @@ func testDirectory(t *testing.T, db database) {
 	}
 }
 
+// Whatever order a rotation and a change without a secret come in, both stand.
+func testRotation(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	commit(t, s, order.Declare(order.Declared{Apps: []*order.App{{Key: "a", Secret: "old"}}}))
+	for i := range 50 {
+		secret := contract.Secret(fmt.Sprint("new", i))
+		var both sync.WaitGroup
+		both.Go(func() { commit(t, s, order.Rotate("a", secret, time.Hour)) })
+		both.Go(func() {
+			commit(t, s, order.Declare(order.Declared{Apps: []*order.App{{Key: "a", Name: fmt.Sprint(i)}}}))
+		})
+		both.Wait()
+		app, err := s.App(t.Context(), "a")
+		if err != nil || app.Secret != secret || app.Name != fmt.Sprint(i) || app.OldSecret == "" {
+			t.Fatalf("round %d: %q, %q, %q, %v", i, string(app.Secret), string(app.OldSecret), app.Name, err)
+		}
+	}
+	// The present secret declared again leaves the overlap as it is; another ends it.
+	app, _ := s.App(t.Context(), "a")
+	commit(t, s, order.Declare(order.Declared{Apps: []*order.App{{Key: "a", Secret: app.Secret}}}))
+	if again, err := s.App(t.Context(), "a"); err != nil || again.OldSecret != app.OldSecret {
+		t.Errorf("declared again: %q, %v", string(again.OldSecret), err)
+	}
+	commit(t, s, order.Declare(order.Declared{Apps: []*order.App{{Key: "a", Secret: "other"}}}))
+	if again, err := s.App(t.Context(), "a"); err != nil || again.OldSecret != "" {
+		t.Errorf("another secret: %q, %v", string(again.OldSecret), err)
+	}
+	for _, task := range []*order.Task{order.Rotate("nobody", "x", 0), order.Declare(order.Declared{Apps: []*order.App{{Key: "b"}}})} {
+		commit(t, s, task)
+		if task.Err == nil {
+			t.Error("an app that is not there")
+		}
+	}
+}
+
+func testDroppedApp(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	app := order.Declared{Apps: []*order.App{{Key: "a", Secret: "s"}}}
+	session := order.Declared{Sessions: []*order.Session{{Token: "t", AppKey: "a"}}}
+	for range 50 {
+		commit(t, s, order.Declare(app))
+		var both sync.WaitGroup
+		both.Go(func() { commit(t, s, order.Declare(session)) })
+		both.Go(func() { commit(t, s, order.DropApp("a")) })
+		both.Wait()
+		if _, err := s.Session(t.Context(), "t"); !errors.Is(err, order.ErrNotFound) {
+			t.Fatalf("the session outlived its app: %v", err)
+		}
+	}
+	// In one transaction the last word counts.
+	commit(t, s, order.Declare(app), order.Declare(session), order.DropApp("a"), order.Declare(app))
+	if _, err := s.Session(t.Context(), "t"); !errors.Is(err, order.ErrNotFound) {
+		t.Errorf("session: %v", err)
+	}
+	if _, err := s.App(t.Context(), "a"); err != nil {
+		t.Errorf("app: %v", err)
+	}
+	commit(t, s, order.Declare(session), order.DropApp("a"))
+	if _, err := s.App(t.Context(), "a"); !errors.Is(err, order.ErrNotFound) {
+		t.Errorf("app: %v", err)
+	}
+}
+
+func testLargeEvents(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	const count = 40
+	for i := range count {
+		task, err := order.Rules[0].Judge(&order.Call{
+			API: contract.EventProduce, App: &order.App{Key: "a"}, Seller: "s", At: now,
+			Request: &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: fmt.Sprint(i)},
+			Record:  order.Record{Params: []contract.Param{{Name: "extra", Value: strings.Repeat("x", 1<<20)}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, s, task)
+	}
+	read, after := 0, int64(0)
+	for pages := 0; ; pages++ {
+		events, more, err := s.Events(t.Context(), order.EventFilter{After: after, Limit: 1000})
+		if err != nil || len(events) == 0 {
+			t.Fatal(len(events), err)
+		}
+		if read += len(events); !more {
+			if read != count || pages < 2 {
+				t.Errorf("%d events in %d pages", read, pages+1)
+			}
+			return
+		}
+		after = events[len(events)-1].Seq
+	}
+}
+
 func testLists(t *testing.T, db database) {
 	s := opened(t, db, options(t))
 	for i := range 5 {
@@ -516,9 +613,9 @@ func testLists(t *testing.T, db database) {
 	}
 	seqs := func(f order.EventFilter) int {
 		t.Helper()
-		events, err := s.Events(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
+		events, more, err := s.Events(t.Context(), f)
+		if err != nil || more != (len(events) == f.Limit) {
+			t.Fatalf("%+v: %d events, more %t, %v", f, len(events), more, err)
 		}
 		return len(events)
 	}

@@ -61,25 +61,19 @@ func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, k
 
 // forget drops what a transaction may have changed.
 func (d *directory) forget(w *writes) {
-	if len(w.apps)+len(w.dropApps)+len(w.sessions)+len(w.dropSessions) == 0 {
+	if len(w.apps)+len(w.sessions) == 0 {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.generation++
-	for _, a := range w.apps {
-		delete(d.apps, a.Key)
-	}
-	for _, key := range w.dropApps {
+	for key := range w.apps {
 		delete(d.apps, key)
 	}
-	if len(w.dropApps) > 0 {
-		clear(d.sessions)
-	}
-	for _, s := range w.sessions {
-		delete(d.sessions, s.Token)
-	}
-	for _, token := range w.dropSessions {
+	for token := range w.sessions {
 		delete(d.sessions, token)
+	}
+	if len(w.purged) > 0 {
+		clear(d.sessions)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -28,6 +29,10 @@ const (
 	sqliteLookups = 1
 	sqliteLists   = 2
 )
+
+// busyTimeout is how long a transaction waits for another program's lock on the
+// file, such as a backup's, before its calls are told to try again.
+const busyTimeout = 5 * time.Second
 
 // sqliteStore is the ledger in one SQLite file. One connection writes, and only
 // the committer uses it.
@@ -53,6 +58,9 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	if real, err := filepath.EvalSymlinks(path); err == nil { // one database, one lock
+		path = real
+	}
 	s := &sqliteStore{key: o.Key, beforeCommit: o.beforeCommit}
 	defer func() {
 		if err != nil {
@@ -65,6 +73,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.write, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL); err != nil {
 		return nil, err
 	}
+	s.write.SetBusyTimeout(busyTimeout)
 	if err := prepareWriter(s.write); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -98,8 +99,12 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) ([]*order
 	return orders, err
 }
 
+// maxPage is where a page of events ends, in bytes of their records: a single
+// one may have a megabyte.
+const maxPage = 16 << 20
+
 // Events implements [order.Store].
-func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) ([]*order.Event, error) {
+func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
 	var w where
 	w.add(f.After > 0, "seq > ?", f.After)
 	w.add(f.Seq > 0, "seq = ?", f.Seq)
@@ -107,24 +112,39 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) ([]*order
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
 	const columns = "seq, event.id, api, app, at, lines, record, answer, warnings, platform, seller, number"
-	var events []*order.Event
-	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
+	size := 0
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
-			e := &order.Event{
-				Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
-				Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
-				Order: order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
+			size += row.ColumnLen(5) + row.ColumnLen(6)
+			if len(events) == f.Limit || len(events) > 0 && size > maxPage {
+				more = true
+				return errEnough
 			}
+			e, err := scanEvent(row)
 			events = append(events, e)
-			var err error
-			if e.Lines, err = scanList(row, 5); err != nil {
-				return err
-			}
-			e.Warnings, err = scanList(row, 8)
 			return err
-		}, append(w.args, f.Limit)...)
+		}, append(w.args, f.Limit+1)...)
 	})
-	return events, err
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return events, more, err
+}
+
+// errEnough ends a query early.
+var errEnough = errors.New("enough")
+
+func scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
+	e = &order.Event{
+		Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
+		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
+		Order: order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
+	}
+	if e.Lines, err = scanList(row, 5); err != nil {
+		return e, err
+	}
+	e.Warnings, err = scanList(row, 8)
+	return e, err
 }
 
 // scanList reads what list wrote.
@@ -138,14 +158,21 @@ func scanList(row *sqlite.Stmt, column int) (texts []string, err error) {
 // loadApp implements engine.
 func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, err error) {
 	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		return query(c, selectApp, func(row *sqlite.Stmt) error {
-			app, err = s.scanApp(row, key)
-			return err
-		}, key)
+		app, err = s.readApp(c, key)
+		return err
 	})
 	if err == nil && app == nil {
 		err = order.ErrNotFound
 	}
+	return app, err
+}
+
+// readApp returns nil when there is none.
+func (s *sqliteStore) readApp(c *sqlite.Conn, key string) (app *order.App, err error) {
+	err = query(c, selectApp, func(row *sqlite.Stmt) error {
+		app, err = s.scanApp(row, key)
+		return err
+	}, key)
 	return app, err
 }
 

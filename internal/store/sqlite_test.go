@@ -73,6 +73,12 @@ func TestDatabaseRefuses(t *testing.T) {
 		}
 	}
 	refused("a second process", "another process", options(t))
+	if err := os.Symlink(path, path+".link"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(t.Context(), "sqlite:"+path+".link", options(t)); err == nil {
+		t.Errorf("a second process by another name: %v", s)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

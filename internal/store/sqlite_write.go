@@ -9,11 +9,12 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
 // transact implements engine.
-func (s *sqliteStore) transact(keys []order.Key, decide func(map[order.Key]*order.Order) *writes) (err error) {
+func (s *sqliteStore) transact(w wanted, decide func(*order.View) *writes) (err error) {
 	if err := exec(s.write, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -26,19 +27,15 @@ func (s *sqliteStore) transact(keys []order.Key, decide func(map[order.Key]*orde
 			}
 		}
 	}()
-	loaded := make(map[order.Key]*order.Order, len(keys))
-	for _, k := range keys {
-		o, err := loadOrder(s.write, k)
-		if err != nil {
-			return fmt.Errorf("loading an order: %w", err)
-		}
-		loaded[k] = o
+	view, err := s.load(w)
+	if err != nil {
+		return err
 	}
-	w := decide(loaded)
-	if w.empty() {
+	changes := decide(view)
+	if changes.empty() {
 		return exec(s.write, "ROLLBACK")
 	}
-	if err := s.writeAll(w, loaded); err != nil {
+	if err := s.writeAll(changes, view.Orders); err != nil {
 		return err
 	}
 	if s.beforeCommit != nil {
@@ -47,6 +44,27 @@ func (s *sqliteStore) transact(keys []order.Key, decide func(map[order.Key]*orde
 		}
 	}
 	return exec(s.write, "COMMIT")
+}
+
+func (s *sqliteStore) load(w wanted) (*order.View, error) {
+	view := &order.View{Orders: make(map[order.Key]*order.Order, len(w.orders)), Apps: make(map[string]*order.App, len(w.apps))}
+	for _, k := range w.orders {
+		o, err := loadOrder(s.write, k)
+		if err != nil {
+			return nil, fmt.Errorf("loading an order: %w", err)
+		}
+		view.Orders[k] = o
+	}
+	for _, key := range w.apps {
+		app, err := s.readApp(s.write, key)
+		if err != nil {
+			return nil, fmt.Errorf("loading an app: %w", err)
+		}
+		if app != nil {
+			view.Apps[key] = app
+		}
+	}
+	return view, nil
 }
 
 func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) error {
@@ -128,37 +146,37 @@ func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Ord
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {
-	for _, key := range w.dropApps {
-		if err := exec(s.write, "DELETE FROM app WHERE key = ?", key); err != nil {
-			return err
-		}
+	for _, key := range w.purged {
 		if err := exec(s.write, "DELETE FROM session WHERE app_key = ?", key); err != nil {
 			return err
 		}
 	}
-	for _, a := range w.apps {
-		if err := s.writeApp(a); err != nil {
+	for key, a := range w.apps {
+		if err := s.writeApp(key, a); err != nil {
 			return fmt.Errorf("writing an app: %w", err)
 		}
 	}
-	for _, token := range w.dropSessions {
-		mark := s.key.Mark(string(token))
-		if err := exec(s.write, "DELETE FROM session WHERE mark = ?", mark[:]); err != nil {
-			return err
-		}
-	}
-	for _, t := range w.sessions {
-		mark := s.key.Mark(string(t.Token))
-		err := exec(s.write, "INSERT INTO session (mark, token, app_key, seller, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (mark) DO UPDATE SET app_key = excluded.app_key, seller = excluded.seller, expires_at = excluded.expires_at",
-			mark[:], s.key.Seal(string(t.Token), sessionPlace(mark)), t.AppKey, t.Seller, millis(t.ExpiresAt))
-		if err != nil {
+	for token, session := range w.sessions {
+		if err := s.writeSession(token, session); err != nil {
 			return fmt.Errorf("writing a session: %w", err)
 		}
 	}
 	return nil
 }
 
-func (s *sqliteStore) writeApp(a *order.App) error {
+func (s *sqliteStore) writeSession(token contract.Secret, t *order.Session) error {
+	mark := s.key.Mark(string(token))
+	if t == nil {
+		return exec(s.write, "DELETE FROM session WHERE mark = ?", mark[:])
+	}
+	return exec(s.write, "INSERT INTO session (mark, token, app_key, seller, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (mark) DO UPDATE SET app_key = excluded.app_key, seller = excluded.seller, expires_at = excluded.expires_at",
+		mark[:], s.key.Seal(string(token), sessionPlace(mark)), t.AppKey, t.Seller, millis(t.ExpiresAt))
+}
+
+func (s *sqliteStore) writeApp(key string, a *order.App) error {
+	if a == nil {
+		return exec(s.write, "DELETE FROM app WHERE key = ?", key)
+	}
 	doc, err := json.Marshal(a)
 	if err != nil {
 		return err

@@ -53,10 +53,11 @@ func File(url string) (string, error) {
 
 // engine is what a database must do beyond order.Store's reading methods.
 type engine interface {
-	// transact loads orders, has decide make the writes from them, and makes
-	// the writes durable. It may call decide again when it repeats a
-	// transaction. Without writes it need not begin one.
-	transact(keys []order.Key, decide func(loaded map[order.Key]*order.Order) *writes) error
+	// transact loads what is wanted, has decide make the writes from it, and
+	// makes the writes durable. It may call decide again, on a view that is
+	// loaded again, when it repeats a transaction. Without writes nothing need
+	// be committed.
+	transact(w wanted, decide func(*order.View) *writes) error
 	loadApp(ctx context.Context, key string) (*order.App, error)
 	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
 }

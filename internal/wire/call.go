@@ -10,15 +10,30 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/ordergate/ordergate/contract"
 )
 
-// MaxBody is the largest request body in bytes.
-const MaxBody = 1 << 20
+// Sizes of request bodies in bytes.
+const (
+	MaxBody   = 1 << 20  // the largest that is read
+	SmallBody = 16 << 10 // beyond this a body takes a place in TOP.Large
+)
 
-// TOP is the Taobao Open Platform's protocol.
-type TOP struct{}
+// drainBody is how much of a body over MaxBody is thrown away, and drainTime for
+// how long, before the answer: a caller that is still sending would not read it.
+const (
+	drainBody = 32 << 20
+	drainTime = 5 * time.Second
+)
+
+// TOP is the Taobao Open Platform's protocol. The zero value works.
+type TOP struct {
+	// Large has a place for each body over SmallBody that may be in memory; nil
+	// does not limit them.
+	Large chan struct{}
+}
 
 // Call is one received request, opened: its parameters wherever they were
 // placed, decoded and otherwise as they came.
@@ -53,8 +68,8 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // Open reads a request from query and body: URL, form, multipart or document,
 // with any verb. The call is never nil: when the error is about
-// [contract.BadRequest] it holds what the URL says.
-func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
+// [contract.BadRequest] or [contract.Busy] it holds what the URL says.
+func (p TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 	c := &Call{Verb: r.Method}
 	var in reader
 	body := buffers.Get().(*bytes.Buffer)
@@ -64,7 +79,10 @@ func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 			buffers.Put(body)
 		}
 	}()
-	err := receive(w, r, body)
+	large, err := p.receive(w, r, body)
+	if large {
+		defer func() { <-p.Large }()
+	}
 	in.text.Grow(len(r.URL.RawQuery) + body.Len())
 	in.spans = make([]span, 0, 24)
 	in.form(r.URL.RawQuery)
@@ -76,22 +94,45 @@ func (TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 	}
 	c.Params = in.params()
 	c.Broken = in.broken
-	if err != nil {
-		return c, contract.About(contract.BadRequest, err.Error())
+	if err != nil && !errors.Is(err, contract.Busy) {
+		err = contract.About(contract.BadRequest, err.Error())
 	}
-	return c, nil
+	return c, err
 }
 
-// receive reads a body within its limit.
-func receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) error {
+// receive reads a body within its limits. A large one has taken a place.
+func (p TOP) receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) (large bool, err error) {
 	if r.ContentLength == 0 || r.Body == nil {
-		return nil
+		return false, nil
 	}
 	if r.ContentLength > MaxBody {
-		return errors.New("body over 1 MiB")
+		return false, drain(w, r)
 	}
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, MaxBody))
-	return err
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, SmallBody)); err != nil || body.Len() < SmallBody {
+		return false, err
+	}
+	if p.Large != nil {
+		select {
+		case p.Large <- struct{}{}:
+			large = true
+		default:
+			return false, contract.Busy
+		}
+	}
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody)); err != nil || body.Len() <= MaxBody {
+		return large, err
+	}
+	return large, drain(w, r)
+}
+
+// drain throws the rest of a body over MaxBody away.
+func drain(w http.ResponseWriter, r *http.Request) error {
+	deadline := time.Now().Add(drainTime)
+	if err := http.NewResponseController(w).SetReadDeadline(deadline); err == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, drainBody)
+	}
+	w.Header().Set("Connection", "close")
+	return errors.New("body over 1 MiB")
 }
 
 // readBody adds a body's parameters by its content type. Without one, and as

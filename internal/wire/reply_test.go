@@ -99,7 +99,7 @@ func TestUnsealForeignAnswers(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, reply, err)
 		}
 	}
-	for _, body := range []string{"", "null", "[]", "<html><body>502</body></html>", `{"other_response":{}}`, `{"error":"proxy"}`, `{"qimen_event_produce_response":{}}`, `{"message":"x","code":1}`, `<a><b>`, `{"qimen_event_produce_response":`} {
+	for _, body := range []string{"", "null", "[]", "<html><body>502</body></html>", `{"other_response":{}}`, `{"error":"proxy"}`, `{"qimen_event_produce_response":{}}`, `{"message":"x","code":1}`, `{}`, `{"error_response":"nope"}`, `{"qimen_event_produce_response":null}`, `<qimen_event_produce_response/>`, `<a><b>`, `{"qimen_event_produce_response":`} {
 		if _, err := (wire.TOP{}).Unseal(contract.EventProduce, []byte(body)); !errors.Is(err, wire.ErrNotAnswer) {
 			t.Errorf("%q: got %v, want ErrNotAnswer", body, err)
 		}
@@ -107,6 +107,14 @@ func TestUnsealForeignAnswers(t *testing.T) {
 	_, err := wire.TOP{}.Unseal(contract.EventProduce, []byte(`{"error_response":{"code":27,"msg":"Invalid session:session-expired","sub_code":"session-expired"}}`))
 	if !errors.Is(err, contract.ExpiredSession) {
 		t.Errorf("27 with a longer text: %v", err)
+	}
+	_, err = wire.TOP{}.Unseal(contract.EventProduce, []byte(`{"request_id":"abc","error_response":{"code":25,"msg":"Invalid signature"}}`))
+	if !errors.Is(err, contract.BadSign) {
+		t.Errorf("a refusal beside a request id: %v", err)
+	}
+	reply, err := wire.TOP{}.Unseal(contract.EventProduce, []byte(`{"qimen_event_produce_response":{"is_success":false}}`))
+	if err != nil || contract.EventProduce.Yes(reply) {
+		t.Errorf("is_success false: %v, %v", reply, err)
 	}
 	_, err = wire.TOP{}.Unseal(contract.EventProduce, []byte(`{"error_response":{"code":900,"msg":"x","sub_code":"isv.unheard-of"}}`))
 	if refused, ok := errors.AsType[*contract.Refused](err); !ok || refused.Row != nil || refused.Code != "900" {

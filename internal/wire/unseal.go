@@ -19,11 +19,11 @@ var ErrNotAnswer = errors.New("not an answer of this API")
 // *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the body
 // is no answer at all.
 func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
-	root, fields, err := readAnswer(bytes.TrimSpace(body))
+	root, fields, err := readAnswer(api.Root(), bytes.TrimSpace(body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnswer, err)
 	}
-	if root == "error_response" {
+	if root == errorRoot {
 		return nil, &contract.Refused{
 			Code: fields["code"], Text: fields["msg"], SubCode: fields["sub_code"], SubText: fields["sub_msg"],
 			RequestID: fields["request_id"], Row: contract.FindTOP(api, fields["code"], fields["sub_code"]),
@@ -42,9 +42,11 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 	return reply, nil
 }
 
+const errorRoot = "error_response"
+
 // readAnswer returns an answer's root and its fields as texts. A simplified
 // answer has no root.
-func readAnswer(body []byte) (root string, fields map[string]string, err error) {
+func readAnswer(apiRoot string, body []byte) (root string, fields map[string]string, err error) {
 	if bytes.HasPrefix(body, []byte("<")) {
 		return readXML(body)
 	}
@@ -55,13 +57,13 @@ func readAnswer(body []byte) (root string, fields map[string]string, err error) 
 	if top == nil {
 		return "", nil, errors.New("null")
 	}
-	if len(top) == 1 {
-		for name, value := range top {
-			if bytes.HasPrefix(value, []byte("{")) {
-				root = name
-				top = nil
-				err = json.Unmarshal(value, &top)
+	for _, name := range []string{errorRoot, apiRoot} {
+		if value, ok := top[name]; ok {
+			root, top = name, nil
+			if err := json.Unmarshal(value, &top); err != nil || top == nil {
+				return "", nil, fmt.Errorf("%s is no object", name)
 			}
+			break
 		}
 	}
 	fields = make(map[string]string, len(top))
