@@ -23,6 +23,7 @@ type Limits struct {
 	mu      sync.Mutex
 	now     time.Time // the latest seen: calls do not come in the order of their times
 	day     string
+	ends    time.Time             // when the day does
 	today   map[string]int64      // calls by app
 	pending map[order.Usage]int64 // not yet stored; Calls is zero in the key
 	second  map[string]*rate.Limiter
@@ -30,7 +31,7 @@ type Limits struct {
 
 // NewLimits continues with what the store has counted for today.
 func NewLimits(ctx context.Context, store order.Store, now time.Time) (*Limits, error) {
-	l := &Limits{day: dayOf(now), pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}}
+	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}}
 	var err error
 	l.today, err = store.Usage(ctx, l.day)
 	return l, err
@@ -47,12 +48,12 @@ func (l *Limits) Count(app *order.App, now time.Time) error {
 		now = l.now
 	}
 	l.now = now
-	if day := dayOf(now); day != l.day {
-		l.day = day
+	if !now.Before(l.ends) {
+		l.day, l.ends = dayOf(now), midnightAfter(now)
 		clear(l.today)
 	}
 	if limit := app.Rate.PerDay; limit > 0 && l.today[app.Key] >= int64(limit) {
-		return ban(untilMidnight(now))
+		return ban(l.ends.Sub(now))
 	}
 	if app.Rate.PerSecond > 0 && !l.limiter(app).AllowN(now, 1) {
 		return ban(time.Second)
@@ -72,9 +73,9 @@ func (l *Limits) limiter(app *order.App) *rate.Limiter {
 	return b
 }
 
-func untilMidnight(now time.Time) time.Duration {
+func midnightAfter(now time.Time) time.Time {
 	y, m, d := now.In(contract.Zone).Date()
-	return time.Date(y, m, d+1, 0, 0, 0, 0, contract.Zone).Sub(now)
+	return time.Date(y, m, d+1, 0, 0, 0, 0, contract.Zone)
 }
 
 func ban(d time.Duration) error {

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -104,23 +103,46 @@ func IsTopic(s string) bool {
 	return true
 }
 
-// pairSample is the shape of the page's own example for ext, which is not JSON
-// and yet what real callers send: two strings with a comma for the colon.
-var pairSample = regexp.MustCompile(`^\s*\{\s*("(?:[^"\\]|\\.)*")\s*,\s*("(?:[^"\\]|\\.)*")\s*\}\s*$`)
-
-// normal turns the page's shape into the JSON that it means.
+// normal turns the shape of the page's own example for ext into the JSON that it
+// means: two strings with a comma for the colon, {"rdsName","123wdx1"}. It is
+// not JSON, and yet what real callers send.
 func normal(ext string) string {
-	if pair := pairSample.FindStringSubmatch(ext); pair != nil {
-		return "{" + pair[1] + ":" + pair[2] + "}"
+	inside, opened := strings.CutPrefix(strings.Trim(ext, jsonSpace), "{")
+	inside, closed := strings.CutSuffix(inside, "}")
+	inside = strings.Trim(inside, jsonSpace)
+	first := stringEnd(inside)
+	rest, comma := strings.CutPrefix(strings.TrimLeft(inside[first:], jsonSpace), ",")
+	second := strings.TrimLeft(rest, jsonSpace)
+	if !opened || !closed || !comma || first == 0 || second == "" || stringEnd(second) != len(second) {
+		return ext
 	}
-	return ext
+	return "{" + inside[:first] + ":" + second + "}"
+}
+
+const jsonSpace = " \t\r\n"
+
+// stringEnd returns the length of the JSON string that a text starts with; 0
+// when it starts with none.
+func stringEnd(text string) int {
+	if !strings.HasPrefix(text, `"`) {
+		return 0
+	}
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // checkExtension checks that ext is a JSON object with no key that the topic
 // does not have.
 func checkExtension(ext string, topic Topic) error {
 	ext = normal(ext)
-	object := strings.HasPrefix(strings.TrimLeft(ext, " \t\r\n"), "{")
+	object := strings.HasPrefix(strings.TrimLeft(ext, jsonSpace), "{")
 	if topic.ExtFields == nil {
 		if !object || !json.Valid([]byte(ext)) {
 			return contract.BrokenJSON

@@ -207,8 +207,12 @@ func TestOrdersAreBounded(t *testing.T) {
 		t.Errorf("lines: %v", err)
 	}
 	err = nil
-	for i := 0; err == nil && i < 2*order.MaxMarks; i++ {
-		_, err = l.produce(t, contract.EventProduceRequest{Status: transfer, OrderID: "1", ERPOrderID: fmt.Sprint(i)})
+	lines := make([]string, 1000)
+	for j := range lines {
+		lines[j] = fmt.Sprint("0-", j)
+	}
+	for i := 0; err == nil && i < 100; i++ {
+		_, err = l.produce(t, contract.EventProduceRequest{Status: transfer, OrderID: "1", ERPOrderID: fmt.Sprint(i), SubOrders: strings.Join(lines, ",")})
 	}
 	if !errors.Is(err, contract.BadArgument) {
 		t.Errorf("marks: %v", err)

@@ -73,7 +73,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.write, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate|sqlite.OpenWAL); err != nil {
 		return nil, err
 	}
-	s.write.SetBusyTimeout(busyTimeout)
+	s.write.SetBusyTimeout(cmp.Or(o.busyTimeout, busyTimeout))
 	if err := prepareWriter(s.write); err != nil {
 		return nil, err
 	}

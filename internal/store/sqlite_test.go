@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitex"
@@ -132,6 +133,43 @@ func TestLoadingFails(t *testing.T) {
 	}
 	rename("gone", "mark")
 	commit(t, s, report("1", contract.StatusCheck))
+}
+
+// Another program's lock on the file, such as a backup's, ends in "try again",
+// and never in a gateway that neither answers nor stops.
+func TestForeignLock(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir() + "/x.db"
+	o := options(t)
+	o.busyTimeout = 10 * time.Millisecond
+	s, err := Open(t.Context(), "sqlite:"+path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := sqlite.OpenConn(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer foreign.Close()
+	if err := sqlitex.ExecuteTransient(foreign, "BEGIN IMMEDIATE", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Commit(t.Context(), report("1", contract.StatusTransfer)); !errors.Is(err, order.ErrNotStored) {
+		t.Errorf("locked: %v", err)
+	}
+	if err := s.Ready(t.Context()); err == nil {
+		t.Error("locked, and ready")
+	}
+	if err := sqlitex.ExecuteTransient(foreign, "ROLLBACK", nil); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, s, report("1", contract.StatusTransfer))
+	if err := sqlitex.ExecuteTransient(foreign, "BEGIN IMMEDIATE", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("closing under a lock: %v", err)
+	}
 }
 
 // Durability rests on this setting.

@@ -20,7 +20,9 @@ type Options struct {
 	Log      *slog.Logger     // nil: slog.Default
 	OnCommit func(Group)      // told of every group after its transaction; must be quick
 
-	beforeCommit func() error // fault injection in tests: an error fails the transaction
+	// For tests.
+	beforeCommit func() error  // an error fails the transaction
+	busyTimeout  time.Duration // 0: 5 s
 }
 
 // Group is what one transaction held.

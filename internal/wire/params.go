@@ -54,27 +54,26 @@ func (r *reader) plain(name, value string) {
 }
 
 func (r *reader) unescape(s string) {
-	for {
-		i := strings.IndexAny(s, "%+")
-		if i < 0 {
-			r.text.WriteString(s)
-			return
-		}
-		r.text.WriteString(s[:i])
-		if s[i] == '+' {
-			r.text.WriteByte(' ')
-			s = s[i+1:]
+	plain := 0 // start of what needs no decoding
+	for i := 0; i < len(s); i++ {
+		if s[i] != '%' && s[i] != '+' {
 			continue
 		}
-		if len(s) < i+3 || unhex[s[i+1]] < 0 || unhex[s[i+2]] < 0 {
+		r.text.WriteString(s[plain:i])
+		plain = i + 1
+		switch {
+		case s[i] == '+':
+			r.text.WriteByte(' ')
+		case len(s) < i+3 || unhex[s[i+1]] < 0 || unhex[s[i+2]] < 0:
 			r.broken = true
 			r.text.WriteByte('%')
-			s = s[i+1:]
-			continue
+		default:
+			r.text.WriteByte(byte(unhex[s[i+1]]<<4 | unhex[s[i+2]]))
+			i += 2
+			plain = i + 1
 		}
-		r.text.WriteByte(byte(unhex[s[i+1]]<<4 | unhex[s[i+2]]))
-		s = s[i+3:]
 	}
+	r.text.WriteString(s[plain:])
 }
 
 var unhex = func() (t [256]int16) {

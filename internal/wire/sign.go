@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"hash"
+	"strings"
 	"sync"
 
 	"github.com/ordergate/ordergate/contract"
@@ -58,13 +59,16 @@ func SignedText(params []contract.Param, document string) string {
 	for _, p := range params {
 		n += len(p.Name) + len(p.Value)
 	}
-	b := make([]byte, 0, n)
+	var b strings.Builder
+	b.Grow(n)
 	for _, p := range params {
 		if p.Name != "sign" {
-			b = append(append(b, p.Name...), p.Value...)
+			b.WriteString(p.Name)
+			b.WriteString(p.Value)
 		}
 	}
-	return string(append(b, document...))
+	b.WriteString(document)
+	return b.String()
 }
 
 // Sign returns the upper-case hex signature of a text.
