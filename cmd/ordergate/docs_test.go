@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +18,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/intake"
 	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 var update = flag.Bool("update", false, "rewrite generated files")
@@ -198,6 +200,19 @@ func helpText(t *testing.T, args []string) string {
 		_, err = parser.Parse(args)
 	}()
 	return out.String()
+}
+
+// The flags offer what the packages know.
+func TestFlagsOfferWhatThereIs(t *testing.T) {
+	t.Parallel()
+	field, _ := reflect.TypeFor[callCmd]().FieldByName("SignMethod")
+	var digests []string
+	for _, d := range wire.Digests {
+		digests = append(digests, string(d))
+	}
+	if got, want := field.Tag.Get("enum"), strings.Join(digests, ","); got != want {
+		t.Errorf("--sign-method offers %s, want %s", got, want)
+	}
 }
 
 // The READMEs' console blocks are run: each command prints what stands below

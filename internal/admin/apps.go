@@ -36,7 +36,8 @@ func (s *Server) registerApps(api huma.API) {
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			return page(apps, in.Limit, func(a *order.App) string { return a.Key }, apply.AppOf), nil
+			apps, more := atMost(apps, in.Limit)
+			return page(apps, more, func(a *order.App) string { return a.Key }, apply.AppOf), nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-app", Method: http.MethodGet, Path: "/v1/apps/{key}", Summary: "Show an app"},
 		func(ctx context.Context, in *AppPath) (*appOutput, error) {

@@ -57,6 +57,8 @@ func (s *Server) showEvents(events []*order.Event) ([]Event, error) {
 	return shown, nil
 }
 
+func itself(e Event) Event { return e }
+
 func (s *Server) registerEvents(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "Read the log"},
 		func(ctx context.Context, in *struct {
@@ -68,14 +70,11 @@ func (s *Server) registerEvents(api huma.API) {
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			out := &listOutput[Event]{}
-			if out.Body.Items, err = s.showEvents(events); err != nil {
+			shown, err := s.showEvents(events)
+			if err != nil {
 				return nil, err
 			}
-			if more {
-				out.Body.Next = strconv.FormatInt(events[len(events)-1].Seq, 10)
-			}
-			return out, nil
+			return page(shown, more, func(e Event) string { return strconv.FormatInt(e.Seq, 10) }, itself), nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-event", Method: http.MethodGet, Path: "/v1/events/{seq}", Summary: "Show an event"},
 		func(ctx context.Context, in *struct {

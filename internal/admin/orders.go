@@ -75,7 +75,7 @@ func (s *Server) registerOrders(api huma.API) {
 			StuckFor string      `query:"stuck_for" doc:"Duration such as 24h: not changed for as long"`
 			Q        string      `query:"q" doc:"Start of the order number"`
 		}) (*listOutput[OrderView], error) {
-			f := order.OrderFilter{Stage: in.Stage, Prefix: in.Q, After: in.After, Limit: in.Limit + 1}
+			f := order.OrderFilter{Stage: in.Stage, Prefix: in.Q, After: in.After, Limit: in.Limit}
 			if in.Stage != "" && !slices.Contains(order.States(order.Taobao), in.Stage) && !slices.Contains(order.States(order.Suning), in.Stage) {
 				return nil, problem(http.StatusUnprocessableEntity, "a query parameter is wrong", Detail{"query.stage", fmt.Sprintf("is none of %v %v", order.States(order.Taobao), order.States(order.Suning))})
 			}
@@ -86,11 +86,11 @@ func (s *Server) registerOrders(api huma.API) {
 				}
 				f.UpdatedUpTo = s.Clock().Add(-d)
 			}
-			orders, err := s.Store.Orders(ctx, f)
+			orders, more, err := s.Store.Orders(ctx, f)
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			return page(orders, in.Limit, func(o *order.Order) string { return strconv.FormatInt(o.ID, 10) }, showOrder), nil
+			return page(orders, more, func(o *order.Order) string { return strconv.FormatInt(o.ID, 10) }, showOrder), nil
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{platform}/{number}", Summary: "Show an order with its time line"},
 		func(ctx context.Context, in *struct {
@@ -120,7 +120,7 @@ func (s *Server) registerOrders(api huma.API) {
 }
 
 func (s *Server) order(ctx context.Context, k order.Key) (*OrderView, error) {
-	found, err := s.Store.Orders(ctx, order.OrderFilter{Key: k, Limit: 2})
+	found, _, err := s.Store.Orders(ctx, order.OrderFilter{Key: k, Limit: 2})
 	switch {
 	case err != nil:
 		return nil, s.failed(err)

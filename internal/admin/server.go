@@ -196,14 +196,12 @@ type List[T any] struct {
 // listOutput is a page as an answer.
 type listOutput[T any] struct{ Body List[T] }
 
-// page shows what a store returned when asked for one item more than the limit,
-// so that the last page is known to be the last. The cursor is an item's place
-// in the list.
-func page[S, T any](items []S, limit int, cursor func(S) string, show func(S) T) *listOutput[T] {
+// page shows a part of a list; more says that it goes on. The cursor is an
+// item's place in the list.
+func page[S, T any](items []S, more bool, cursor func(S) string, show func(S) T) *listOutput[T] {
 	out := &listOutput[T]{}
-	if len(items) > limit {
-		items = items[:limit]
-		out.Body.Next = cursor(items[limit-1])
+	if more && len(items) > 0 {
+		out.Body.Next = cursor(items[len(items)-1])
 	}
 	out.Body.Items = make([]T, 0, len(items))
 	for _, item := range items {
@@ -222,6 +220,15 @@ type TextPage struct {
 type NumberPage struct {
 	After int64 `query:"after" minimum:"0" doc:"next of the page before"`
 	Limit int   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+}
+
+// atMost cuts what a store returned when asked for one item more than a page
+// has, so that the last page is known to be the last.
+func atMost[S any](items []S, limit int) (page []S, more bool) {
+	if len(items) > limit {
+		return items[:limit], true
+	}
+	return items, false
 }
 
 // created is the status of a PUT.

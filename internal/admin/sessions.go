@@ -30,7 +30,8 @@ func (s *Server) registerSessions(api huma.API) {
 			if err != nil {
 				return nil, s.failed(err)
 			}
-			return page(sessions, in.Limit, func(t *order.Session) string { return strconv.FormatInt(t.ID, 10) }, apply.SessionOf), nil
+			sessions, more := atMost(sessions, in.Limit)
+			return page(sessions, more, func(t *order.Session) string { return strconv.FormatInt(t.ID, 10) }, apply.SessionOf), nil
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "put-session", Method: http.MethodPut, Path: "/v1/sessions/{token}", Summary: "Declare a session",

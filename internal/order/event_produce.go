@@ -11,11 +11,6 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
-type step struct {
-	Status string
-	State  State
-}
-
 // The warnings of event.produce.
 var (
 	WarnStepOrder    = Warning{"step-order", "an earlier step is reported after a later one"}
@@ -24,8 +19,14 @@ var (
 	WarnPlatformCode = Warning{"platform-unlisted", "platform is none of the codes on the page"}
 )
 
-// steps are the statuses that the pages name, and the state that each brings a
-// line to. Other statuses (split, merge) are accepted and move nothing.
+// step is a status that the pages name, and the state that it brings a line to.
+type step struct {
+	Status string
+	State  State
+}
+
+// steps are in the order in which an order meets them. Other statuses (split,
+// merge) are accepted and move nothing.
 var steps = []step{
 	{contract.StatusTransfer, Transferred},
 	{contract.StatusCheck, Checked},

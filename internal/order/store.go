@@ -70,9 +70,9 @@ type Store interface {
 	// Lists are sorted by their natural key; after is the last one seen.
 	Apps(ctx context.Context, after string, limit int) ([]*App, error)
 	Sessions(ctx context.Context, after int64, limit int) ([]*Session, error)
-	Orders(ctx context.Context, f OrderFilter) ([]*Order, error)
-	// Events also ends a page, with more true, where it gets too large for the
-	// memory.
+	// More says that the list goes on; a page may also end before its limit,
+	// where it gets too large for the memory.
+	Orders(ctx context.Context, f OrderFilter) (orders []*Order, more bool, err error)
 	Events(ctx context.Context, f EventFilter) (events []*Event, more bool, err error)
 
 	// Usage returns the calls counted for a day, by app.

@@ -68,6 +68,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"look-ups see what was committed":            testDirectory,
 	"an app keeps the secret of its rotation":    testRotation,
 	"a dropped app leaves no session":            testDroppedApp,
+	"large orders end a page early":              testLargeOrders,
 	"large events end a page early":              testLargeEvents,
 	"lists filter and page":                      testLists,
 	"ready writes":                               testReady,
@@ -133,7 +134,7 @@ func allEvents(t testing.TB, s order.Store) []*order.Event {
 
 func oneOrder(t testing.TB, s order.Store, number string) *order.Order {
 	t.Helper()
-	orders, err := s.Orders(t.Context(), order.OrderFilter{Key: key(number), Limit: 10})
+	orders, _, err := s.Orders(t.Context(), order.OrderFilter{Key: key(number), Limit: 10})
 	if err != nil || len(orders) != 1 {
 		t.Fatalf("%d orders %s, %v", len(orders), number, err)
 	}
@@ -544,6 +545,31 @@ func testDroppedApp(t *testing.T, db database) {
 	}
 }
 
+func testLargeOrders(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	const count = 30
+	lines := make([]order.ImportLine, order.MaxLines)
+	for i := range lines {
+		lines[i].Number = fmt.Sprint(i)
+	}
+	for i := range count {
+		commit(t, s, order.Declare(order.Declared{Orders: []order.Import{{Key: key(fmt.Sprint(i)), Lines: lines}}}))
+	}
+	first, more, err := s.Orders(t.Context(), order.OrderFilter{Limit: 1000})
+	if err != nil || !more || len(first) == 0 || len(first) == count {
+		t.Fatalf("%d orders, more %t, %v", len(first), more, err)
+	}
+	rest, more, err := s.Orders(t.Context(), order.OrderFilter{After: first[len(first)-1].ID, Limit: 1000})
+	if err != nil || more || len(first)+len(rest) != count {
+		t.Errorf("%d and %d orders, more %t, %v", len(first), len(rest), more, err)
+	}
+	over := order.Declare(order.Declared{Orders: []order.Import{{Key: key("0"), Lines: []order.ImportLine{{Number: "one more"}}}}})
+	commit(t, s, over)
+	if _, ok := errors.AsType[order.Mistakes](over.Err); !ok {
+		t.Errorf("a line too many: %v", over.Err)
+	}
+}
+
 func testLargeEvents(t *testing.T, db database) {
 	s := opened(t, db, options(t))
 	const count = 40
@@ -581,9 +607,9 @@ func testLists(t *testing.T, db database) {
 	}
 	numbers := func(f order.OrderFilter) string {
 		t.Helper()
-		orders, err := s.Orders(t.Context(), f)
-		if err != nil {
-			t.Fatal(err)
+		orders, more, err := s.Orders(t.Context(), f)
+		if err != nil || more && len(orders) != f.Limit {
+			t.Fatalf("%d orders, more %t, %v", len(orders), more, err)
 		}
 		var found []string
 		for _, o := range orders {
@@ -591,8 +617,8 @@ func testLists(t *testing.T, db database) {
 		}
 		return strings.Join(found, " ")
 	}
-	page, err := s.Orders(t.Context(), order.OrderFilter{Limit: 3})
-	if err != nil {
+	page, more, err := s.Orders(t.Context(), order.OrderFilter{Limit: 3})
+	if err != nil || !more {
 		t.Fatal(err)
 	}
 	for want, f := range map[string]order.OrderFilter{
@@ -697,8 +723,8 @@ func testDeclared(t *testing.T, db database) {
 	for range 2 { // the same again changes nothing
 		commit(t, s, order.Declare(d))
 	}
-	orders, err := s.Orders(t.Context(), order.OrderFilter{Limit: 5000})
-	if err != nil || len(orders) != 2000 || len(orders[1999].Lines) != 2 {
+	orders, more, err := s.Orders(t.Context(), order.OrderFilter{Limit: 2000})
+	if err != nil || more || len(orders) != 2000 || len(orders[1999].Lines) != 2 {
 		t.Errorf("%d orders, %v", len(orders), err)
 	}
 }

@@ -75,7 +75,7 @@ func scanTime(row *sqlite.Stmt, column int) time.Time {
 }
 
 // Orders implements [order.Store].
-func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) ([]*order.Order, error) {
+func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders []*order.Order, more bool, err error) {
 	var w where
 	w.add(f.After > 0, "id > ?", f.After)
 	w.add(f.Key.Number != "", "number = ?", f.Key.Number)
@@ -84,20 +84,28 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) ([]*order
 	w.add(f.Stage != "", "stage = ?", string(f.Stage))
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
-	var orders []*order.Order
-	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		err := query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
 			o := scanOrder(row)
 			orders = append(orders, &o)
 			return nil
-		}, append(w.args, f.Limit)...)
-		for i := 0; err == nil && i < len(orders); i++ {
+		}, append(w.args, f.Limit+1)...)
+		if more = len(orders) > f.Limit; more {
+			orders = orders[:f.Limit]
+		}
+		for i, parts := 0, 0; err == nil && i < len(orders); i++ {
 			err = loadParts(c, orders[i])
+			if parts += len(orders[i].Lines) + len(orders[i].Marks); parts > maxParts && i+1 < len(orders) {
+				orders, more = orders[:i+1], true
+			}
 		}
 		return err
 	})
-	return orders, err
+	return orders, more, err
 }
+
+// maxParts is where a page of orders ends, in lines and marks.
+const maxParts = 50_000
 
 // maxPage is where a page of events ends, in bytes of their records: a single
 // one may have a megabyte.
