@@ -46,14 +46,14 @@ func TestGeneratedText(t *testing.T) {
 	for name, want := range generated(t) {
 		compareFile(t, name, generatedNote+want)
 	}
-	for _, name := range []string{"README.md", "README.zh-CN.md"} {
+	for name, header := range map[string][]string{"README.md": {"API", "name", "protocol"}, "README.zh-CN.md": {"API", "名称", "协议"}} {
 		text := readFile(t, name)
 		head, rest, opened := strings.Cut(text, "<!-- apis -->\n")
 		_, tail, closed := strings.Cut(rest, "<!-- /apis -->\n")
 		if !opened || !closed {
 			t.Errorf("%s has no place for the APIs", name)
 		}
-		compareFile(t, name, head+"<!-- apis -->\n"+apiTable()+"<!-- /apis -->\n"+tail)
+		compareFile(t, name, head+"<!-- apis -->\n"+apiTable(header)+"<!-- /apis -->\n"+tail)
 	}
 }
 
@@ -82,8 +82,8 @@ func compareFile(t *testing.T, name, want string) {
 	}
 }
 
-func apiTable() string {
-	b := row("API", "", "protocol") + row("---", "---", "---")
+func apiTable(header []string) string {
+	b := row(header...) + row("---", "---", "---")
 	for _, api := range contract.All {
 		b += row(fmt.Sprintf("[`%s`](docs/reference/%s.md)", api.Method, api.Method), api.Title, string(api.Protocol))
 	}
