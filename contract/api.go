@@ -100,7 +100,11 @@ func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err 
 func (a *API) Masked(params []Param) []Param {
 	shown := slices.Clone(params)
 	for i, p := range shown {
-		if f, ok := a.Field(p.Name); ok && f.Secret || topSecrets[p.Name] {
+		f, ok := a.Field(p.Name)
+		if !ok {
+			f = topParams[p.Name]
+		}
+		if f != nil && f.Secret {
 			shown[i].Value = Masked
 		}
 	}

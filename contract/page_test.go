@@ -87,6 +87,31 @@ func compare[T any](t *testing.T, what string, want [][]string, rows []T, cells 
 	}
 }
 
+// Codes and texts of faults, those that nothing produces included, are those of
+// the protocol notes.
+func TestFaultsAreTheNotes(t *testing.T) {
+	t.Parallel()
+	notes, err := os.ReadFile("../docs/protocol/top.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(notes), "### 8.1 Codes")
+	table, _, _ = strings.Cut(table, "### 8.2")
+	for _, row := range contract.TOPFaults[1:] {
+		text, _, _ := strings.Cut(row.Text, "%s")
+		found := false
+		for line := range strings.Lines(table) {
+			codes, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
+			for code := range strings.FieldsFuncSeq(codes, func(r rune) bool { return r < '0' || r > '9' }) {
+				found = found || code == row.Code && strings.Contains(line, text)
+			}
+		}
+		if !found {
+			t.Errorf("the notes have no code %s with %q", row.Code, text)
+		}
+	}
+}
+
 // The platforms that the table lists are those of the field's text.
 func TestPlatformsArePages(t *testing.T) {
 	t.Parallel()

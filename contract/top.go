@@ -16,21 +16,13 @@ var TOPParams = []Field{
 	{Name: "target_app_key", Type: String, Example: "87654321", Text: "被调用的目标AppKey,仅第三方提供的API"},
 }
 
-var topParams = func() map[string]bool {
-	m := make(map[string]bool, len(TOPParams))
-	for _, f := range TOPParams {
-		m[f.Name] = true
-	}
-	return m
-}()
-
-var topSecrets = func() map[string]bool {
-	m := map[string]bool{}
-	for _, f := range TOPParams {
-		m[f.Name] = f.Secret
+var topParams = func() map[string]*Field {
+	m := make(map[string]*Field, len(TOPParams))
+	for i := range TOPParams {
+		m[TOPParams[i].Name] = &TOPParams[i]
 	}
 	return m
 }()
 
 // IsTOPParam reports whether a parameter is the protocol's, not the API's.
-func IsTOPParam(name string) bool { return topParams[name] }
+func IsTOPParam(name string) bool { return topParams[name] != nil }

@@ -19,7 +19,7 @@ import (
 // management says where the management API is.
 type management struct {
 	Server string          `default:"http://127.0.0.1:8788" placeholder:"URL" help:"Management address (default ${default})."`
-	Token  contract.Secret `env:"ORDERGATE_TOKEN,ORDERGATE_ADMIN_TOKEN" placeholder:"TOKEN" help:"Admin token (default: what ordergate.db.admin-token in this folder holds)."`
+	Token  contract.Secret `env:"ORDERGATE_TOKEN,ORDERGATE_ADMIN_TOKEN" placeholder:"TOKEN" help:"Admin token (default: what ${token_file} in this folder holds)."`
 }
 
 type applyCmd struct {
@@ -91,7 +91,7 @@ func (m *management) token() string {
 	if m.Token != "" {
 		return string(m.Token)
 	}
-	text, err := os.ReadFile("ordergate.db.admin-token")
+	text, err := os.ReadFile(defaultDatabase + tokenSuffix)
 	if err != nil {
 		return "" // the answer, 401, says what to do
 	}

@@ -85,7 +85,7 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 		return wire.Message{}, misused("--url %q: the call fills the query itself", cmd.URL)
 	}
 	if strings.Trim(target.Path, "/") == "" {
-		target.Path = "/router/rest"
+		target.Path = wire.TOPPath
 	}
 	m := wire.Message{
 		URL: target.String(), AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Method: cmd.Method,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/intake"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
@@ -242,6 +244,38 @@ func TestReadmeCommands(t *testing.T) {
 		if err := p.stop(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// The call that the demo proposes works as it is printed.
+func TestProposedCall(t *testing.T) {
+	t.Parallel()
+	program, err := exec.LookPath("ordergate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := launch(exec.Command(program, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), t.TempDir()+"/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	demo, err := apply.Demo()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(p.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	g := &gateway{cmd: &serveCmd{}, demo: demo}
+	g.announce(&terminal{out: &said}, address, address)
+	_, line, _ := strings.Cut(said.String(), "  ordergate ")
+	line, _, _ = strings.Cut(line, "\n")
+	if got := runLine(t, program, p, "go run ./cmd/ordergate "+line); !strings.Contains(got, `"is_success":true`) {
+		t.Errorf("%s: %s", line, got)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -21,6 +21,13 @@ const (
 	exitMisused = 2
 )
 
+// Files: the database without --database, and what is kept beside a database.
+const (
+	defaultDatabase = "ordergate.db"
+	keySuffix       = ".key"
+	tokenSuffix     = ".admin-token"
+)
+
 // errMisused marks an error in how the program was called.
 var errMisused = errors.New("misused")
 
@@ -48,6 +55,7 @@ func newParser(c *cli, exit func(int), out, err io.Writer) (*kong.Kong, error) {
 		kong.Name("ordergate"),
 		kong.Description("A self-hosted gateway for order events between merchants and marketplaces, in the marketplaces' own protocols."),
 		kong.DefaultEnvars("ORDERGATE"),
+		kong.Vars{"database": defaultDatabase, "token_file": defaultDatabase + tokenSuffix},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Writers(out, err),
 		kong.Exit(exit),

@@ -24,6 +24,7 @@ import (
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/secret"
 	"github.com/ordergate/ordergate/internal/store"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // stopTimeout is how long a stop waits for calls that are under way.
@@ -35,7 +36,7 @@ const readyTimeout = 2 * time.Second
 type serveCmd struct {
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
 	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
-	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:ordergate.db; with --demo a temporary one)."`
+	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one)."`
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
 	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
@@ -56,6 +57,7 @@ type gateway struct {
 	token    contract.Secret
 	tokenAt  string // file of the token; empty: it was given
 	proxies  []netip.Prefix
+	demo     *apply.Document // nil: not the demo
 	stopping atomic.Bool
 }
 
@@ -122,14 +124,14 @@ func (cmd *serveCmd) chooseDatabase() (cleanUp func(), err error) {
 	case cmd.Database != "":
 		return func() {}, nil
 	case !cmd.Demo:
-		cmd.Database = "sqlite:ordergate.db"
+		cmd.Database = "sqlite:" + defaultDatabase
 		return func() {}, nil
 	}
 	dir, err := os.MkdirTemp("", "ordergate-demo-")
 	if err != nil {
 		return nil, err
 	}
-	cmd.Database = "sqlite:" + filepath.Join(dir, "ordergate.db")
+	cmd.Database = "sqlite:" + filepath.Join(dir, defaultDatabase)
 	return func() { _ = os.RemoveAll(dir) }, nil
 }
 
@@ -143,13 +145,13 @@ func (g *gateway) open(ctx context.Context) error {
 	if g.cmd.Key != "" {
 		key, err = secret.Parse(string(g.cmd.Key))
 	} else {
-		key, err = secret.Load(path + ".key")
+		key, err = secret.Load(path + keySuffix)
 	}
 	if err != nil {
 		return fmt.Errorf("key: %w", err)
 	}
 	if g.token = g.cmd.AdminToken; g.token == "" {
-		g.tokenAt = path + ".admin-token"
+		g.tokenAt = path + tokenSuffix
 		text, err := secret.LoadText(g.tokenAt, rand.Text)
 		if err != nil {
 			return fmt.Errorf("admin token: %w", err)
@@ -168,11 +170,10 @@ func (g *gateway) open(ctx context.Context) error {
 
 func (g *gateway) prepare(ctx context.Context) (err error) {
 	if g.cmd.Demo {
-		d, err := apply.Demo()
-		if err != nil {
+		if g.demo, err = apply.Demo(); err != nil {
 			return err
 		}
-		if err := g.declare(ctx, d); err != nil {
+		if err := g.demo.Store(ctx, g.store); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
@@ -181,24 +182,12 @@ func (g *gateway) prepare(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if err := g.declare(ctx, d); err != nil {
+		if err := d.Store(ctx, g.store); err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
 	g.limits, err = intake.NewLimits(ctx, g.store, time.Now())
 	return err
-}
-
-func (g *gateway) declare(ctx context.Context, d *apply.Document) error {
-	declared, err := d.Resolve()
-	if err != nil {
-		return err
-	}
-	t := order.Declare(declared)
-	if err := g.store.Commit(ctx, t); err != nil {
-		return err
-	}
-	return t.Err
 }
 
 // serve answers both ports until ctx ends.
@@ -290,11 +279,12 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	if g.tokenAt != "" {
 		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
 	}
-	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s/router/rest\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, scheme, protocol, management, token, g.cmd.Database)
-	if g.cmd.Demo {
-		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key 12345678 --secret helloworld --session test status=QIMEN_ERP_TRANSFER tid=1\n",
-			contract.EventProduce.Method, protocol)
+	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
+		version, scheme, protocol, wire.TOPPath, management, token, g.cmd.Database)
+	if g.demo != nil {
+		app, session := g.demo.Apps[0], g.demo.Sessions[0]
+		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key %s --secret %s --session %s status=%s tid=1\n",
+			contract.EventProduce.Method, protocol, app.Key, string(app.Secret), string(session.Token), contract.StatusTransfer)
 		fmt.Fprintf(t.out, "  curl -H \"Authorization: Bearer %s\" http://%s/v1/orders/taobao/1\n", bearer, management)
 	}
 }

@@ -366,6 +366,9 @@ func TestOpenAPI(t *testing.T) {
 		}
 	}
 	text := fmt.Sprint(document["components"])
+	if want := fmt.Sprintf("first %d events", timelineLimit); !strings.Contains(text, want) {
+		t.Errorf("no schema says %q", want)
+	}
 	for _, field := range []string{"per_second", "ext_fields", "supplier_code", "app_key", "quantity"} {
 		if !strings.Contains(text, field) {
 			t.Errorf("no schema has %s", field)

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -58,7 +57,8 @@ func (s *Server) registerApps(api huma.API) {
 			return nil, problem(http.StatusUnprocessableEntity, "key differs from the path", Detail{"body.key", "leave it out, or make it the path's"})
 		}
 		app.Key = in.Key
-		existed, err := s.hasApp(ctx, in.Key)
+		_, err := s.Store.App(ctx, in.Key)
+		existed, err := s.exists(err)
 		if err != nil {
 			return nil, err
 		}
@@ -86,17 +86,6 @@ func (s *Server) registerApps(api huma.API) {
 		}
 		return s.showApp(ctx, in.Key, http.StatusOK)
 	})
-}
-
-func (s *Server) hasApp(ctx context.Context, key string) (bool, error) {
-	_, err := s.Store.App(ctx, key)
-	if errors.Is(err, order.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, s.failed(err)
-	}
-	return true, nil
 }
 
 func (s *Server) showApp(ctx context.Context, key string, status int) (*appOutput, error) {

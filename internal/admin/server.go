@@ -170,11 +170,18 @@ func (s *Server) commit(ctx context.Context, t *order.Task) error {
 
 // declare checks a document and stores it.
 func (s *Server) declare(ctx context.Context, d *apply.Document) error {
-	declared, err := d.Resolve()
-	if err != nil {
+	if err := d.Store(context.WithoutCancel(ctx), s.Store); err != nil {
 		return s.failed(err)
 	}
-	return s.commit(ctx, order.Declare(declared))
+	return nil
+}
+
+// exists reads the outcome of a look-up.
+func (s *Server) exists(err error) (bool, error) {
+	if err == nil || errors.Is(err, order.ErrNotFound) {
+		return err == nil, nil
+	}
+	return false, s.failed(err)
 }
 
 // body describes a request body that is parsed here, not by the library.

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strconv"
 
@@ -49,9 +48,9 @@ func (s *Server) registerSessions(api huma.API) {
 		}
 		session.Token = contract.Secret(in.Token)
 		_, err := s.Store.Session(ctx, session.Token)
-		existed := err == nil
-		if !existed && !errors.Is(err, order.ErrNotFound) {
-			return nil, s.failed(err)
+		existed, err := s.exists(err)
+		if err != nil {
+			return nil, err
 		}
 		if err := s.declare(ctx, &apply.Document{Sessions: []apply.Session{session}}); err != nil {
 			return nil, err

@@ -65,6 +65,28 @@ func TestTagsAgree(t *testing.T) {
 	}
 }
 
+// The words that the API description offers are those that are accepted.
+func TestEnumsAgree(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		item  any
+		field string
+		words []string
+	}{
+		{App{}, "Protocol", []string{string(contract.TOP), string(contract.Suning)}},
+		{App{}, "Authority", []string{string(order.Ledger), string(order.Upstream)}},
+		{Line{}, "Kind", []string{string(order.Kinds[0]), string(order.Kinds[1]), string(order.Kinds[2]), string(order.Kinds[3])}},
+	} {
+		field, _ := reflect.TypeOf(c.item).FieldByName(c.field)
+		if got, want := field.Tag.Get("enum"), strings.Join(c.words, ","); got != want {
+			t.Errorf("%T.%s offers %s, want %s", c.item, c.field, got, want)
+		}
+	}
+	if len(order.Kinds) != 4 {
+		t.Errorf("kinds %v", order.Kinds)
+	}
+}
+
 func TestMistakesNameTheirLine(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

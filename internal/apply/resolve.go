@@ -2,6 +2,7 @@ package apply
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -45,6 +46,20 @@ func (d *Document) Resolve() (order.Declared, error) {
 		return out, r.mistakes
 	}
 	return out, nil
+}
+
+// Store checks a document and stores it, whole or not at all. The error is
+// [order.Mistakes] when the document is wrong, else the store's.
+func (d *Document) Store(ctx context.Context, store order.Store) error {
+	declared, err := d.Resolve()
+	if err != nil {
+		return err
+	}
+	t := order.Declare(declared)
+	if err := store.Commit(ctx, t); err != nil {
+		return err
+	}
+	return t.Err
 }
 
 type resolver struct {

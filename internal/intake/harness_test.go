@@ -77,13 +77,8 @@ func (g *gateway) demo(t testing.TB) *gateway {
 
 func (g *gateway) declare(t testing.TB, d *apply.Document) {
 	t.Helper()
-	declared, err := d.Resolve()
-	if err != nil {
+	if err := d.Store(t.Context(), g.store); err != nil {
 		t.Fatal(err)
-	}
-	task := order.Declare(declared)
-	if err := g.store.Commit(t.Context(), task); err != nil || task.Err != nil {
-		t.Fatal(err, task.Err)
 	}
 }
 

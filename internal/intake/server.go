@@ -39,7 +39,7 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A mux would redirect a stray slash, which no SDK follows.
 		switch path.Clean("/" + r.URL.Path) {
-		case "/router/rest":
+		case wire.TOPPath:
 			s.serveTOP(w, r, top)
 		case "/healthz":
 			_, _ = w.Write([]byte("ok\n"))

@@ -143,7 +143,7 @@ func (c *topCall) addressAllowed() error {
 func (c *topCall) methodAllowed() error { return c.app.Permits(c.rule.API.Method) }
 
 func (c *topCall) version() error {
-	if v, _ := c.Get("v"); v != "2.0" {
+	if v, _ := c.Get("v"); v != wire.TOPVersion {
 		return contract.BadVersion
 	}
 	return nil

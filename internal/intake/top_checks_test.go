@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,17 +175,41 @@ func TestChecksListTheirFaults(t *testing.T) {
 	}
 }
 
-// The texts of the rows say the limits that the code has.
-func TestFaultTextsSayTheLimits(t *testing.T) {
+// Texts say the limits that the code has.
+func TestTextsSayTheLimits(t *testing.T) {
 	t.Parallel()
-	for fault, words := range map[contract.Fault][]string{
-		contract.BadTimestamp: {fmt.Sprintf("%.0f minutes", wire.Tolerance.Minutes())},
-		contract.BadRequest:   {fmt.Sprintf("%d MiB", wire.MaxBody>>20), fmt.Sprintf("%d,%03d parameters", wire.MaxParams/1000, wire.MaxParams%1000)},
+	limits, err := os.ReadFile("../../docs/decisions/0004-limits-of-our-own.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) } // all of them are
+	body := fmt.Sprintf("%d MiB", wire.MaxBody>>20)
+	minutes := fmt.Sprintf("%.0f", wire.Tolerance.Minutes())
+	timestamp := contract.TOPParams[slices.IndexFunc(contract.TOPParams, func(f contract.Field) bool { return f.Name == "timestamp" })]
+	for _, c := range []struct {
+		text  string
+		words []string
+	}{
+		{contract.TOPFaults[contract.BadTimestamp].When, []string{minutes + " minutes"}},
+		{TOPChecks[9].Text, []string{minutes + " minutes"}},
+		{timestamp.Text, []string{minutes + "分钟"}},
+		{contract.TOPFaults[contract.BadVersion].When, []string{wire.TOPVersion}},
+		{TOPChecks[7].Text, []string{wire.TOPVersion}},
+		{contract.TOPFaults[contract.BadRequest].When, []string{body, thousands(wire.MaxParams) + " parameters"}},
+		{string(limits), []string{
+			body, thousands(wire.MaxParams) + " parameters", thousands(order.MaxLines) + " lines", thousands(order.MaxMarks) + " marks",
+			fmt.Sprintf("%d bodies over %d KiB", largeBodies, wire.SmallBody>>10),
+		}},
 	} {
-		for _, w := range words {
-			if when := contract.TOPFaults[fault].When; !strings.Contains(when, w) {
-				t.Errorf("%q does not say %q", when, w)
+		for _, w := range c.words {
+			if !strings.Contains(c.text, w) {
+				t.Errorf("%q does not say %q", c.text, w)
 			}
+		}
+	}
+	for _, f := range contract.EventProduce.Request {
+		if f.MaxChars > 0 && !strings.Contains(string(limits), fmt.Sprint(f.MaxChars, " characters")) || f.MaxItems > 0 && !strings.Contains(string(limits), thousands(f.MaxItems)+" entries") || (f.MaxChars > 0 || f.MaxItems > 0) && !strings.Contains(string(limits), "`"+f.Name+"`") {
+			t.Errorf("docs/decisions/0004 does not say the limit of %s", f.Name)
 		}
 	}
 }

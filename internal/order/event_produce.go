@@ -59,11 +59,12 @@ type produced struct {
 // that of docs/decisions/0005: topic, content, create, event_time,
 // and last, in the ledger, whether the status has flowed back before.
 func produceEvent(c *Call) (*Task, error) {
-	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c, id: NewEventID()}
+	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
 	p.read()
+	p.id = NewEventID()
 	return &Task{Orders: []Key{p.order}, Decide: p.decide}, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -82,7 +81,7 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 		return err
 	}
 	if w.probe {
-		if err := exec(s.write, "INSERT INTO meta (name, value) VALUES ('probe', ?) ON CONFLICT DO UPDATE SET value = excluded.value", time.Now().UTC().Format(time.RFC3339)); err != nil {
+		if err := exec(s.write, "INSERT INTO meta (name, value) VALUES ('probe', datetime()) ON CONFLICT DO UPDATE SET value = excluded.value"); err != nil {
 			return err
 		}
 	}
@@ -260,7 +259,7 @@ func bind(stmt *sqlite.Stmt, args []any) {
 		case string:
 			stmt.BindText(i+1, v)
 		case []byte:
-			stmt.BindBytes(i+1, slices.Clip(v))
+			stmt.BindBytes(i+1, v)
 		default:
 			panic(fmt.Sprintf("binding %T", arg)) // a broken statement, not input
 		}

@@ -15,6 +15,12 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
+// TOPPath is where a gateway of TOP answers, and TOPVersion the only value of v.
+const (
+	TOPPath    = "/router/rest"
+	TOPVersion = "2.0"
+)
+
 // Sizes of request bodies in bytes.
 const (
 	MaxBody   = 1 << 20  // the largest that is read

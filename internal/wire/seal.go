@@ -41,7 +41,7 @@ func (TOP) Seal(ctx context.Context, m Message) (Sealed, error) {
 		{Name: "method", Value: m.Method},
 		{Name: "app_key", Value: m.AppKey},
 		{Name: "timestamp", Value: m.Time.In(contract.Zone).Format(contract.TimeLayout)},
-		{Name: "v", Value: "2.0"},
+		{Name: "v", Value: TOPVersion},
 		{Name: "format", Value: m.Format.String()},
 		{Name: "sign_method", Value: string(digest)},
 	}
