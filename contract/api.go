@@ -1,11 +1,9 @@
 package contract
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -39,9 +37,16 @@ type API struct {
 	Reply    []Field
 	Refusals []*Refusal
 
+	// Repeatable says that a call sent twice does what one does, so that a
+	// client may send it again when it does not know what became of the first.
+	Repeatable bool
+	// Identity names the request field by which a repeat is known: a call that
+	// gives it is repeatable.
+	Identity string
+
 	root    string
-	request layout
-	reply   layout
+	request *layout
+	reply   *layout
 }
 
 // Param is one name and its value, as they travel.
@@ -52,8 +57,11 @@ type Param struct{ Name, Value string }
 // a call.
 func Define[Request, Reply any](a API) *API {
 	a.root = strings.ReplaceAll(strings.TrimPrefix(a.Method, "taobao."), ".", "_") + "_response"
-	a.request = compile[Request](a.Method, a.Request)
-	a.reply = compile[Reply](a.Method, a.Reply)
+	a.request = compile(a.Method, reflect.TypeFor[Request](), a.Request)
+	a.reply = compile(a.Method, reflect.TypeFor[Reply](), a.Reply)
+	if _, ok := a.Field(a.Identity); a.Identity != "" && !ok {
+		panic(fmt.Sprintf("contract %s: no row %s", a.Method, a.Identity))
+	}
 	return &a
 }
 
@@ -95,14 +103,14 @@ func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err 
 	return v.Interface(), nil
 }
 
-// Masked returns parameters with the secret ones masked, by the rows of the API
-// and of its protocol.
+// Masked returns parameters with the secret ones masked, by the rows of the
+// protocol and of the API; the API may be nil.
 func (a *API) Masked(params []Param) []Param {
 	shown := slices.Clone(params)
 	for i, p := range shown {
-		f, ok := a.Field(p.Name)
-		if !ok {
-			f = topParams[p.Name]
+		f := topParams[p.Name]
+		if a != nil && f == nil {
+			f, _ = a.Field(p.Name)
 		}
 		if f != nil && f.Secret {
 			shown[i].Value = Masked
@@ -124,61 +132,6 @@ func (a *API) Params(request any) []Param {
 	return params
 }
 
-// DecodeReply fills a new reply struct from a look-up by wire name, and reports
-// whether the answer holds any of its fields. What it does not hold stays zero.
-func (a *API) DecodeReply(lookup func(name string) (string, bool)) (reply any, found bool) {
-	v := reflect.New(a.reply.of)
-	found = len(a.Reply) == 0
-	for i := range a.Reply {
-		value, ok := lookup(a.Reply[i].Name)
-		if !ok {
-			continue
-		}
-		found = true
-		switch f := v.Elem().Field(a.reply.index[i]); f.Kind() {
-		case reflect.Bool:
-			f.SetBool(strings.EqualFold(value, "true"))
-		default:
-			f.SetString(value)
-		}
-	}
-	return v.Interface(), found
-}
-
-// Yes reports whether a reply says yes: none of its verdicts is false.
-func (a *API) Yes(reply any) bool {
-	v := reflect.Indirect(reflect.ValueOf(reply))
-	for i := range a.Reply {
-		if a.Reply[i].Verdict && !v.Field(a.reply.index[i]).Bool() {
-			return false
-		}
-	}
-	return true
-}
-
-// AppendJSON writes a reply's fields as members of a JSON object, without the
-// braces, each with a comma behind it. Empty texts are left out.
-func (a *API) AppendJSON(b []byte, reply any) []byte {
-	for name, value := range a.fields(reply) {
-		b = AppendJSONString(b, name)
-		b = append(b, ':')
-		switch value := value.(type) {
-		case bool:
-			b = strconv.AppendBool(b, value)
-		case string:
-			b = AppendJSONString(b, value)
-		}
-		b = append(b, ',')
-	}
-	return b
-}
-
-// JSON writes a reply's fields as a JSON object.
-func (a *API) JSON(reply any) []byte {
-	b := a.AppendJSON([]byte{'{'}, reply)
-	return append(bytes.TrimSuffix(b, []byte{','}), '}')
-}
-
 // Asked reports whether a field is blank in a request that the page asks for
 // though it is optional.
 func (a *API) Asked(request any) bool {
@@ -191,65 +144,62 @@ func (a *API) Asked(request any) bool {
 	return false
 }
 
+// Repeats reports whether a request may be sent again when nobody knows what
+// became of the first.
+func (a *API) Repeats(request any) bool {
+	if a.Repeatable || a.Identity == "" {
+		return a.Repeatable
+	}
+	i := slices.IndexFunc(a.Request, func(f Field) bool { return f.Name == a.Identity })
+	return !Blank(reflect.Indirect(reflect.ValueOf(request)).Field(a.request.index[i]).String())
+}
+
+// DecodeReply fills a new reply struct from an answer's content, and reports
+// whether it holds any of the API's fields. What it does not hold stays zero.
+func (a *API) DecodeReply(content *Node) (reply any, found bool) {
+	v := reflect.New(a.reply.of)
+	found = a.reply.decode(v.Elem(), content)
+	return v.Interface(), found || len(a.Reply) == 0
+}
+
+// Yes reports whether a reply says yes: none of its verdicts is false.
+func (a *API) Yes(reply any) bool {
+	return a.reply.yes(reflect.Indirect(reflect.ValueOf(reply)))
+}
+
+// Refusal returns what a normal answer refuses with; nil when it says yes.
+func (a *API) Refusal(reply any) *Refused {
+	if a.Yes(reply) {
+		return nil
+	}
+	if r, ok := reply.(interface{ refusal() *Refused }); ok {
+		return r.refusal()
+	}
+	return &Refused{Text: "the answer says no"}
+}
+
+// Shape is how lists stand in JSON.
+type Shape bool
+
+// The shapes.
+const (
+	Wrapped    Shape = false // "results":{"qimen_result":[…]}
+	Simplified Shape = true  // "results":[…]
+)
+
+// AppendJSON writes a reply's fields as members of a JSON object, without the
+// braces, each with a comma behind it. What is empty is left out, but for
+// booleans and objects.
+func (a *API) AppendJSON(b []byte, shape Shape, reply any) []byte {
+	return a.reply.appendJSON(b, shape, reflect.Indirect(reflect.ValueOf(reply)))
+}
+
+// JSON writes a reply's fields as a JSON object.
+func (a *API) JSON(reply any) []byte {
+	return closeObject(a.AppendJSON([]byte{'{'}, Wrapped, reply))
+}
+
 // AppendXML writes a reply's fields as elements.
 func (a *API) AppendXML(b []byte, reply any) []byte {
-	for name, value := range a.fields(reply) {
-		b = AppendElement(b, name, fmt.Sprint(value))
-	}
-	return b
-}
-
-// fields walks the reply's rows that have a value: booleans always, texts when
-// they are not empty.
-func (a *API) fields(reply any) func(yield func(string, any) bool) {
-	return func(yield func(string, any) bool) {
-		v := reflect.Indirect(reflect.ValueOf(reply))
-		for i := range a.Reply {
-			value := v.Field(a.reply.index[i])
-			if value.Kind() == reflect.String && value.Len() == 0 {
-				continue
-			}
-			if !yield(a.Reply[i].Name, value.Interface()) {
-				return
-			}
-		}
-	}
-}
-
-// layout binds rows to a struct: row i is struct field index[i].
-type layout struct {
-	of    reflect.Type
-	index []int
-}
-
-func compile[T any](method string, rows []Field) layout {
-	l := layout{of: reflect.TypeFor[T]()}
-	names, fields := map[string]bool{}, map[string]bool{}
-	for _, row := range rows {
-		f, ok := l.of.FieldByName(row.Go)
-		if !ok || len(f.Index) != 1 {
-			panic(fmt.Sprintf("contract %s: row %s: %s has no field %s", method, row.Name, l.of, row.Go))
-		}
-		if row.Verdict && row.Type != Boolean {
-			panic(fmt.Sprintf("contract %s: row %s is a verdict and no Boolean", method, row.Name))
-		}
-		want := reflect.String
-		if row.Type == Boolean {
-			want = reflect.Bool
-		}
-		switch {
-		case f.Type.Kind() != want:
-			panic(fmt.Sprintf("contract %s: row %s is a %s, %s.%s is not", method, row.Name, row.Type, l.of, row.Go))
-		case names[row.Name]:
-			panic(fmt.Sprintf("contract %s: two rows are named %s", method, row.Name))
-		case fields[row.Go]:
-			panic(fmt.Sprintf("contract %s: two rows are bound to %s.%s", method, l.of, row.Go))
-		}
-		names[row.Name], fields[row.Go] = true, true
-		l.index = append(l.index, f.Index[0])
-	}
-	if len(rows) != l.of.NumField() {
-		panic(fmt.Sprintf("contract %s: %s has fields without a row", method, l.of))
-	}
-	return l
+	return a.reply.appendXML(b, reflect.Indirect(reflect.ValueOf(reply)))
 }

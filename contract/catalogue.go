@@ -1,10 +1,10 @@
 package contract
 
-import "strings"
-
 // All lists every API. A new one is added here and to order.Rules.
 var All = []*API{
 	EventProduce,
+	EventsProduce,
+	EventEmit,
 }
 
 var byMethod = func() map[string]*API {
@@ -26,10 +26,8 @@ func ByMethod(method string) (*API, bool) {
 // the colon, a fault by code and sub code. Texts are never compared: the
 // platform itself prints 27 in two ways.
 func FindTOP(a *API, code, subCode string) error {
-	for _, r := range a.Refusals {
-		if subCode == r.Code || r.Open && strings.HasPrefix(subCode, r.Code+":") {
-			return r
-		}
+	if row := a.refusalRow(subCode); row != nil {
+		return row
 	}
 	var found Fault
 	for f := BadEncoding; f < faultCount; f++ {

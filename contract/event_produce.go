@@ -50,11 +50,12 @@ var (
 // EventProduce is taobao.qimen.event.produce. The limits are Ordergate's own:
 // the page's 更多限制 column is empty.
 var EventProduce = Define[EventProduceRequest, EventProduceReply](API{
-	Method:   "taobao.qimen.event.produce",
-	Title:    "发出奇门事件",
-	About:    "当订单被处理时,用于通知奇门系统。",
-	Protocol: TOP,
-	Session:  Required,
+	Method:     "taobao.qimen.event.produce",
+	Title:      "发出奇门事件",
+	About:      "当订单被处理时,用于通知奇门系统。",
+	Protocol:   TOP,
+	Session:    Required,
+	Repeatable: true,
 	Request: []Field{
 		{Name: "status", Go: "Status", Type: String, Required: true, Example: `QIMEN_ERP_TRANSFER`, Text: "事件状态,如QIMEN_ERP_TRANSFER,QIMEN_ERP_CHECK"},
 		{Name: "ext", Go: "Extension", Type: String, Example: `{"rdsName","123wdx1"}`, Text: "JSON格式扩展字段"},

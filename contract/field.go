@@ -9,12 +9,14 @@ import (
 // Type is a field's type, in the word that the vendor's page uses.
 type Type string
 
-// The types of the pages. All but Boolean are bound to Go strings: order
-// numbers exceed 2^53, and a gateway must hand on a value as it came.
+// The simple types of the pages. All but Boolean are bound to Go strings: order
+// numbers exceed 2^53, and a gateway must hand on a value as it came. Any other
+// word is an object's or a list's own.
 const (
 	String  Type = "String"
 	Number  Type = "Number" // decimal digits
 	Boolean Type = "Boolean"
+	JSON    Type = "Json" // JSON text
 )
 
 // Field is one row of a page's parameter table.
@@ -29,7 +31,9 @@ type Field struct {
 	MaxChars int  // longest value in characters; 0: no limit
 	MaxItems int  // most entries of a comma-separated value; 0: no limit
 	Example  string
-	Text     string // the page's description
+	Text     string  // the page's description
+	Fields   []Field // the members of an object, or of each item of a list; bound to a struct
+	Item     string  // of a list: what an item is called on the wire; bound to a slice of structs
 }
 
 // exceeded reports whether value breaks the row's limits.

@@ -2,6 +2,8 @@ package contract_test
 
 import (
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -10,7 +12,8 @@ import (
 
 // pages are the vendors' pages, by method.
 var pages = map[string]string{
-	"taobao.qimen.event.produce": "qimen-event-produce.md",
+	"taobao.qimen.event.produce":   "qimen-event-produce.md",
+	"taobao.bcpush.isv.event.emit": "bcpush-isv-event-emit.md",
 }
 
 // section returns the rows of the table under a heading, cells without
@@ -40,13 +43,16 @@ func section(t *testing.T, page, heading string) [][]string {
 func TestTablesArePages(t *testing.T) {
 	t.Parallel()
 	for _, api := range contract.All {
+		if api == contract.EventsProduce {
+			continue // it has no page; see TestEventsProduceIsTheNotes
+		}
 		data, err := os.ReadFile("../testdata/pages/" + pages[api.Method])
 		if err != nil {
 			t.Fatal(err)
 		}
 		page := string(data)
-		if !strings.HasPrefix(page, "# "+api.Method+"\n\n"+api.About) {
-			t.Errorf("%s: about is not the page's first sentence", api.Method)
+		if head, _, _ := strings.Cut(page, "\n## "); !strings.HasPrefix(head, "# "+api.Method) || !strings.Contains(head, "\n"+api.About) {
+			t.Errorf("%s: about is not a sentence of the page's head", api.Method)
 		}
 		compare(t, api.Method+" request", section(t, page, "请求参数"), api.Request, func(f contract.Field) []string {
 			required := "可选"
@@ -55,12 +61,12 @@ func TestTablesArePages(t *testing.T) {
 			}
 			return []string{f.Name, string(f.Type), required, f.Example, "", f.Text}
 		})
-		compare(t, api.Method+" reply", section(t, page, "响应参数"), api.Reply, func(f contract.Field) []string {
+		compare(t, api.Method+" reply", section(t, page, "响应参数"), flat(api.Reply, ""), func(f contract.Field) []string {
 			return []string{f.Name, string(f.Type), f.Example, f.Text}
 		})
 		var own []*contract.Refusal
 		for _, r := range api.Refusals {
-			if r != contract.InvalidParameter {
+			if r != contract.InvalidParameter && !r.InReply {
 				own = append(own, r)
 			}
 		}
@@ -71,6 +77,38 @@ func TestTablesArePages(t *testing.T) {
 			if !strings.Contains(page, tag) {
 				t.Errorf("%s: the page's examples do not hold %s", api.Method, tag)
 			}
+		}
+	}
+}
+
+// flat lists rows with their members behind them, as the pages print them.
+func flat(rows []contract.Field, indent string) (all []contract.Field) {
+	for _, row := range rows {
+		row.Name = indent + row.Name
+		all = append(append(all, row), flat(row.Fields, "└ "+indent)...)
+	}
+	return all
+}
+
+// The batch has no page of its own: its names and texts are those of the notes.
+func TestEventsProduceIsTheNotes(t *testing.T) {
+	t.Parallel()
+	notes, err := os.ReadFile("../docs/protocol/qimen.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, found := strings.Cut(string(notes), "### 7.2 `"+contract.EventsProduce.Method+"`")
+	if !found {
+		t.Fatal("the notes do not have the API")
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	words := []string{contract.EventsProduce.Root(), contract.ParameterRequired.Code, contract.ParameterRequired.Text, strconv.Itoa(contract.MaxMessages), "results.qimen_result[]"}
+	for _, row := range slices.Concat(contract.EventsProduce.Request, flat(contract.EventsProduce.Reply, "")) {
+		words = append(words, strings.TrimPrefix(row.Name, "└ "))
+	}
+	for _, word := range words {
+		if !strings.Contains(text, word) {
+			t.Errorf("the notes do not hold %s", word)
 		}
 	}
 }

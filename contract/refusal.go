@@ -1,5 +1,10 @@
 package contract
 
+import (
+	"errors"
+	"strings"
+)
+
 // Advice is what a caller should do about an answer that says no.
 type Advice string
 
@@ -19,7 +24,16 @@ type Refusal struct {
 	Solution string // the vendor's advice, in its words
 	Advice   Advice
 	Open     bool   // the name of a parameter may follow Code behind a colon
+	InReply  bool   // said in a normal answer, not as an error
 	Reserved string // why nothing produces the row; empty for rows that are produced
+}
+
+// SubCode is the code as it stands on the wire: with what the row leaves open.
+func (r *Refusal) SubCode(detail string) string {
+	if detail == "" {
+		return r.Code
+	}
+	return r.Code + ":" + detail
 }
 
 // Error returns the row's code.
@@ -39,6 +53,14 @@ type Error struct {
 
 // About refuses with a row and its open part.
 func About(row error, detail string) error { return &Error{Row: row, Detail: detail} }
+
+// Detail returns what an error leaves open; empty when it is about nothing.
+func Detail(err error) string {
+	if about, ok := errors.AsType[*Error](err); ok {
+		return about.Detail
+	}
+	return ""
+}
 
 // Error names the row and the detail.
 func (e *Error) Error() string { return e.Row.Error() + " (" + e.Detail + ")" }
@@ -72,3 +94,24 @@ func (r *Refused) Error() string {
 
 // Unwrap returns the row.
 func (r *Refused) Unwrap() error { return r.Row }
+
+// refusalRow finds the refusal that a sub code is an instance of; nil when the
+// API has none.
+func (a *API) refusalRow(subCode string) error {
+	for _, r := range a.Refusals {
+		if subCode == r.Code || r.Open && strings.HasPrefix(subCode, r.Code+":") {
+			return r
+		}
+	}
+	return nil
+}
+
+// replyRow finds the refusal that a code in a normal answer is an instance of.
+func (a *API) replyRow(code string) error {
+	for _, r := range a.Refusals {
+		if r.InReply && r.Code == code {
+			return r
+		}
+	}
+	return nil
+}

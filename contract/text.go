@@ -32,14 +32,17 @@ func AppendJSONString(b []byte, s string) []byte {
 
 // AppendElement writes <name>text</name> with the text escaped.
 func AppendElement(b []byte, name, text string) []byte {
-	b = append(b, '<')
-	b = append(b, name...)
-	b = append(b, '>')
-	w := appender{b}
+	w := appender{openTag(b, name)}
 	_ = xml.EscapeText(&w, []byte(text)) // an appender cannot fail
-	b = append(w.b, '<', '/')
-	b = append(b, name...)
-	return append(b, '>')
+	return closeTag(w.b, name)
+}
+
+func openTag(b []byte, name string) []byte {
+	return append(append(append(b, '<'), name...), '>')
+}
+
+func closeTag(b []byte, name string) []byte {
+	return append(append(append(b, '<', '/'), name...), '>')
 }
 
 type appender struct{ b []byte }

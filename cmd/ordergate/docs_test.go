@@ -112,14 +112,16 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 	b.WriteString(fieldTable(api.Request))
 	fmt.Fprintf(&b, "\n## Reply\n\nRoot: `%s`.\n\n", api.Root())
 	b.WriteString(row("name", "type", "example", "text") + row("---", "---", "---", "---"))
-	for _, f := range api.Reply {
-		b.WriteString(row(code(f.Name), string(f.Type), code(f.Example), f.Text))
-	}
+	b.WriteString(replyRows(api.Reply, ""))
 	envelope := contract.TOPFaults[contract.BusinessRefused]
-	fmt.Fprintf(&b, "\n## Refusals\n\nCode %s, `%s`. The last column is what a caller should do.\n\n", envelope.Code, envelope.Text)
-	b.WriteString(row("sub_code", "sub_msg", "解决方案", "do") + row("---", "---", "---", "---"))
+	fmt.Fprintf(&b, "\n## Refusals\n\nCode %s, `%s`, or where it says so within a normal answer. The last column is what a caller should do.\n\n", envelope.Code, envelope.Text)
+	b.WriteString(row("sub_code", "sub_msg", "解决方案", "where", "do") + row("---", "---", "---", "---", "---"))
 	for _, r := range api.Refusals {
-		b.WriteString(row(code(r.Code), r.Text, r.Solution, string(r.Advice)))
+		where := "error"
+		if r.InReply {
+			where = "answer"
+		}
+		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, string(r.Advice)))
 	}
 	b.WriteString("\n## Warnings\n\nAn accepted event may carry these in `warnings`.\n\n")
 	b.WriteString(row("code", "meaning") + row("---", "---"))
@@ -127,6 +129,17 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 		b.WriteString(row(code(w.Code), w.Text))
 	}
 	return b.String()
+}
+
+func replyRows(fields []contract.Field, indent string) (b string) {
+	for _, f := range fields {
+		name := f.Name
+		if f.Item != "" {
+			name += "." + f.Item + "[]"
+		}
+		b += row(indent+code(name), string(f.Type), code(f.Example), f.Text) + replyRows(f.Fields, indent+"└ ")
+	}
+	return b
 }
 
 func fieldTable(fields []contract.Field) string {
@@ -152,15 +165,15 @@ func fieldTable(fields []contract.Field) string {
 
 func topReference() string {
 	var b strings.Builder
-	b.WriteString("# TOP: `/router/rest`\n\nEvery answer is HTTP 200.\n\n## Protocol parameters\n\n")
+	b.WriteString("# TOP: `" + wire.TOPPath + "` and `" + wire.BatchPath + "`\n\nEvery answer is HTTP 200.\n\n## Protocol parameters\n\n")
 	b.WriteString(fieldTable(contract.TOPParams))
-	b.WriteString("\n## Order of checks\n\nThe first that fails is the answer.\n\n" + row("#", "check", "code") + row("---", "---", "---"))
+	b.WriteString("\n## Order of checks\n\nThe first that fails is the answer. Of a batch, what the request fails is the one answer to all of it; what a call fails is that call's.\n\n" + row("#", "check", "code", "of a batch") + row("---", "---", "---", "---"))
 	for i, c := range intake.TOPChecks {
 		var codes []string
 		for _, fault := range c.Faults {
 			codes = append(codes, contract.TOPFaults[fault].Code)
 		}
-		b.WriteString(row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", ")))
+		b.WriteString(row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", "), c.Batch.String()))
 	}
 	b.WriteString("\n## Faults\n\n" + row("code", "msg", "中文", "sub_code", "sub_msg", "when", "do") + row("---", "---", "---", "---", "---", "---", "---"))
 	for _, r := range contract.TOPFaults[1:] {

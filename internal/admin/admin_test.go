@@ -260,7 +260,7 @@ func TestOrders(t *testing.T) {
 
 func produce(t *testing.T, a *api, number, status string) {
 	t.Helper()
-	task, err := order.Rules[0].Judge(&order.Call{
+	work, err := order.Rules[0].Judge(&order.Call{
 		API: contract.EventProduce, App: &order.App{Key: "1"}, Seller: "s", At: now,
 		Request: &contract.EventProduceRequest{Status: status, OrderID: number},
 		Record:  order.Record{RequestID: "abc", Format: "xml", Digest: "hmac", Params: []contract.Param{{Name: "ext", Value: "{\"a\":\"\x01<商>\"}"}}},
@@ -268,6 +268,7 @@ func produce(t *testing.T, a *api, number, status string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	task := work.Tasks[0]
 	if err := a.store.Commit(context.Background(), task); err != nil || task.Err != nil {
 		t.Fatal(err, task.Err)
 	}

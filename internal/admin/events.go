@@ -21,12 +21,14 @@ type Event struct {
 	Platform   string            `json:"platform"`
 	Seller     string            `json:"seller"`
 	Order      string            `json:"order"`
+	WorkOrder  string            `json:"work_order,omitempty" doc:"work_order_id, if it speaks of one"`
 	Lines      []string          `json:"lines" doc:"Lines it speaks of; empty: the whole order"`
 	App        string            `json:"app"`
 	At         *apply.Time       `json:"at"`
 	RequestID  string            `json:"request_id" doc:"As in the answer to the caller"`
 	Format     string            `json:"format"`
 	SignMethod string            `json:"sign_method"`
+	Via        string            `json:"via,omitempty" doc:"The API of the batch that it came in"`
 	Params     map[string]string `json:"params" doc:"The API's parameters as received"`
 	Answer     map[string]any    `json:"answer" doc:"The answer's fields"`
 	Warnings   []string          `json:"warnings" doc:"What was odd about the call; see the list of warnings"`
@@ -34,10 +36,10 @@ type Event struct {
 
 func showEvent(e *order.Event) (Event, error) {
 	out := Event{
-		Seq: e.Seq, ID: e.ID, API: e.API, Platform: e.Order.Platform, Seller: e.Order.Seller, Order: e.Order.Number,
+		Seq: e.Seq, ID: e.ID, API: e.API, Platform: e.Order.Platform, Seller: e.Order.Seller, Order: e.Order.Number, WorkOrder: e.WorkOrder.ID,
 		Lines: list(e.Lines), App: e.App, At: apply.AsTime(e.At), Warnings: list(e.Warnings),
 	}
-	if err := json.Unmarshal(e.Record, &out); err != nil { // request_id, format, sign_method, params
+	if err := json.Unmarshal(e.Record, &out); err != nil { // request_id, format, sign_method, via, params
 		return out, fmt.Errorf("event %d: %w", e.Seq, err)
 	}
 	if err := json.Unmarshal(e.Answer, &out.Answer); err != nil {

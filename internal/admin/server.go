@@ -61,6 +61,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerSessions(api)
 	s.registerOrders(api)
 	s.registerEvents(api)
+	s.registerWorkOrders(api)
 	s.registerApply(api)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")

@@ -24,11 +24,11 @@ func decodeAndCheck(tb testing.TB) func() {
 	w := httptest.NewRecorder()
 	return func() {
 		body.Reset(form)
-		c := g.intake.open(w, r, wire.TOP{})
-		if err := c.check(); err != nil {
+		c := g.intake.open(w, r, wire.TOP{}.Open)
+		if err := c.check(OfBoth); err != nil {
 			tb.Fatal(err)
 		}
-		if c.task == nil || c.request.(*contract.EventProduceRequest).OrderID != "12231221231232" {
+		if c.work == nil || c.request.(*contract.EventProduceRequest).OrderID != "12231221231232" {
 			tb.Fatal("not the page's example")
 		}
 	}

@@ -16,28 +16,45 @@ import (
 type Check struct {
 	Text   string           // what is checked
 	Faults []contract.Fault // what it answers, in the order in which it looks
+	Batch  Part             // what of a batch is checked
 	run    func(*topCall) error
 }
 
-// TOPChecks are the checks of /router/rest, in the order of docs/protocol/top.md
-// 8.3. Signature stands before quota, session and parameters: strangers neither
+// Part is a part of a batch. What a request lacks refuses the whole batch, what
+// a call lacks that call.
+type Part int
+
+// The parts.
+const (
+	OfRequest Part = 1 << iota
+	OfCall
+	OfBoth = OfRequest | OfCall
+)
+
+// String names the part, for the documents.
+func (p Part) String() string {
+	return [...]string{OfRequest: "the request", OfCall: "each call", OfBoth: "both"}[p]
+}
+
+// TOPChecks are the checks of /router/rest and /router/batch, in the order of
+// docs/protocol/top.md 8.3. Signature stands before quota, session and parameters: strangers neither
 // burn an app's quota nor learn its state.
 var TOPChecks = []Check{
-	{"body within its limits; parameters decode as UTF-8", []contract.Fault{contract.BadRequest, contract.BadEncoding}, (*topCall).decodes},
-	{"method, app_key, timestamp, v, sign present", []contract.Fault{contract.MissingMethod, contract.MissingAppKey, contract.MissingTimestamp, contract.MissingVersion, contract.MissingSign}, (*topCall).present},
-	{"method known", []contract.Fault{contract.UnknownMethod}, (*topCall).methodKnown},
-	{"verb allowed", []contract.Fault{contract.BadVerb}, (*topCall).verbAllowed},
-	{"app_key known and active", []contract.Fault{contract.UnknownApp}, (*topCall).appKnown},
-	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, (*topCall).addressAllowed},
-	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, (*topCall).methodAllowed},
-	{"v is 2.0", []contract.Fault{contract.BadVersion}, (*topCall).version},
-	{"format is xml or json", []contract.Fault{contract.BadFormat}, (*topCall).formatKnown},
-	{"timestamp parses, then is within 10 minutes", []contract.Fault{contract.BadTimestamp}, (*topCall).timely},
-	{"signature", []contract.Fault{contract.BadSign}, (*topCall).signed},
-	{"flow control", []contract.Fault{contract.Throttled}, (*topCall).withinRate},
-	{"session", []contract.Fault{contract.MissingSession, contract.BlankSession, contract.UnknownSession, contract.ExpiredSession}, (*topCall).sessionValid},
-	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, (*topCall).arguments},
-	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, (*topCall).judged},
+	{"body within its limits; parameters decode as UTF-8", []contract.Fault{contract.BadRequest, contract.BadEncoding}, OfBoth, (*topCall).decodes},
+	{"method, app_key, timestamp, v, sign present", []contract.Fault{contract.MissingMethod, contract.MissingAppKey, contract.MissingTimestamp, contract.MissingVersion, contract.MissingSign}, OfBoth, (*topCall).present},
+	{"method known", []contract.Fault{contract.UnknownMethod}, OfCall, (*topCall).methodKnown},
+	{"verb allowed", []contract.Fault{contract.BadVerb}, OfRequest, (*topCall).verbAllowed},
+	{"app_key known and active", []contract.Fault{contract.UnknownApp}, OfRequest, (*topCall).appKnown},
+	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, OfRequest, (*topCall).addressAllowed},
+	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, OfCall, (*topCall).methodAllowed},
+	{"v is 2.0", []contract.Fault{contract.BadVersion}, OfRequest, (*topCall).version},
+	{"format is xml or json", []contract.Fault{contract.BadFormat}, OfRequest, (*topCall).formatKnown},
+	{"timestamp parses, then is within 10 minutes", []contract.Fault{contract.BadTimestamp}, OfRequest, (*topCall).timely},
+	{"signature", []contract.Fault{contract.BadSign}, OfRequest, (*topCall).signed},
+	{"flow control", []contract.Fault{contract.Throttled}, OfCall, (*topCall).withinRate},
+	{"session", []contract.Fault{contract.MissingSession, contract.BlankSession, contract.UnknownSession, contract.ExpiredSession}, OfCall, (*topCall).sessionValid},
+	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, OfCall, (*topCall).arguments},
+	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, OfCall, (*topCall).judged},
 }
 
 // topCall is one call on its way through the checks. Each check may use what
@@ -54,7 +71,8 @@ type topCall struct {
 	app     *order.App
 	seller  string
 	request any
-	task    *order.Task
+	work    *order.Work
+	batch   bool // it is the request of a batch, not a call
 }
 
 // required are the parameters without which nothing is looked at, each with its
@@ -82,6 +100,9 @@ func (c *topCall) decodes() error {
 
 func (c *topCall) present() error {
 	for _, p := range required {
+		if c.batch && p.fault == contract.MissingMethod {
+			continue
+		}
 		if _, given := c.Given(p.name); !given {
 			return p.fault
 		}
@@ -178,7 +199,7 @@ func (c *topCall) signed() error {
 	}
 	if c.server.Log.Enabled(c.ctx, slog.LevelDebug) {
 		c.server.Log.Debug("signature differs; compare the text with what the client signs", "id", c.id,
-			"text", wire.SignedText(c.rule.API.Masked(c.Params), c.Document))
+			"text", wire.SignedText(c.rule.API.Masked(c.Params), ""), "document_bytes", len(c.Document))
 	}
 	return contract.BadSign
 }
@@ -225,7 +246,7 @@ func (c *topCall) arguments() (err error) {
 }
 
 func (c *topCall) judged() (err error) {
-	c.task, err = c.rule.Judge(&order.Call{
+	c.work, err = c.rule.Judge(&order.Call{
 		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: c.record(), At: c.now,
 	})
 	return err

@@ -10,16 +10,17 @@ import (
 
 // Event is an immutable fact, accepted from a call.
 type Event struct {
-	Seq      int64  // position in the log, ascending; given by the store
-	ID       string // unique for ever, also across stores
-	API      string
-	Order    Key
-	Lines    []string // lines it speaks of; empty: the whole order
-	App      string
-	At       time.Time // when the call was accepted
-	Record   json.RawMessage
-	Answer   json.RawMessage // the answer's fields, as JSON
-	Warnings []string        // codes of its rule's warnings
+	Seq       int64  // position in the log, ascending; given by the store
+	ID        string // unique for ever, also across stores
+	API       string
+	Order     Key          // empty: it concerns none
+	WorkOrder WorkOrderKey // empty: it concerns none
+	Lines     []string     // lines it speaks of; empty: the whole order
+	App       string
+	At        time.Time // when the call was accepted
+	Record    json.RawMessage
+	Answer    json.RawMessage // the answer's fields, as JSON
+	Warnings  []string        // codes of its rule's warnings
 }
 
 // Record is what an event keeps of its call. Session and sign are never kept.
@@ -27,15 +28,19 @@ type Record struct {
 	RequestID string
 	Format    string
 	Digest    string
+	Via       string           // the API of a batch that it came in; empty: it came alone
 	Params    []contract.Param // the API's own, as received
 }
 
-// JSON encodes the record: {"request_id","format","sign_method","params":{…}}.
+// JSON encodes the record: {"request_id","format","sign_method","via","params":{…}}.
 func (r Record) JSON() json.RawMessage {
 	b := append(make([]byte, 0, 512), `{"request_id":`...)
 	b = contract.AppendJSONString(b, r.RequestID)
 	b = contract.AppendJSONString(append(b, `,"format":`...), r.Format)
 	b = contract.AppendJSONString(append(b, `,"sign_method":`...), r.Digest)
+	if r.Via != "" {
+		b = contract.AppendJSONString(append(b, `,"via":`...), r.Via)
+	}
 	b = append(b, `,"params":{`...)
 	for i, p := range r.Params {
 		if i > 0 {

@@ -19,6 +19,8 @@ var (
 	WarnPlatformCode = Warning{"platform-unlisted", "platform is none of the codes on the page"}
 )
 
+var produceWarnings = []Warning{WarnStepOrder, WarnNotGiven, WarnNickAlone, WarnPlatformCode}
+
 // step is a status that the pages name, and the state that it brings a line to.
 type step struct {
 	Status string
@@ -52,14 +54,23 @@ type produced struct {
 	state    State    // empty: the status moves nothing
 	lines    []string // empty: the whole order
 	detail   string
+	unknown  bool // it came with fields that the API does not have
 	warnings []string
 }
 
 // produceEvent judges taobao.qimen.event.produce. The order of the checks is
 // that of docs/decisions/0005: topic, content, create, event_time,
 // and last, in the ledger, whether the status has flowed back before.
-func produceEvent(c *Call) (*Task, error) {
+func produceEvent(c *Call) (*Work, error) {
 	p := &produced{EventProduceRequest: c.Request.(*contract.EventProduceRequest), call: c}
+	t, err := p.judge()
+	if err != nil {
+		return nil, err
+	}
+	return alone(t), nil
+}
+
+func (p *produced) judge() (*Task, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -80,6 +91,9 @@ func (p *produced) check() error {
 		if err := checkExtension(p.Extension, topic); err != nil {
 			return err
 		}
+	}
+	if p.unknown {
+		return contract.UnmatchedField
 	}
 	if !contract.Blank(p.Created) && !contract.Digits(p.Created) {
 		return contract.About(contract.InvalidParameter, "create")

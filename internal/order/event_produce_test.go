@@ -28,11 +28,11 @@ func (l ledger) produce(t testing.TB, r contract.EventProduceRequest) (order.Eve
 
 func (l ledger) produceAs(t testing.TB, app *order.App, r contract.EventProduceRequest) (order.Event, error) {
 	t.Helper()
-	task, err := order.Rules[0].Judge(&order.Call{API: contract.EventProduce, App: app, Seller: "seller_001", Request: &r, At: now})
+	work, err := order.Rules[0].Judge(&order.Call{API: contract.EventProduce, App: app, Seller: "seller_001", Request: &r, At: now})
 	if err != nil {
 		return order.Event{}, err
 	}
-	decision, err := l.run(t, task)
+	decision, err := l.run(t, work.Tasks[0])
 	if err != nil {
 		return order.Event{}, err
 	}

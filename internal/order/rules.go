@@ -22,10 +22,31 @@ type Rule struct {
 	Warnings []Warning // what it may warn of, for the documents
 	// Judge makes the checks that need no ledger and returns the work that
 	// remains, or a refusal.
-	Judge func(*Call) (*Task, error)
+	Judge func(*Call) (*Work, error)
 }
+
+// Work is what remains to be done for a judged call.
+type Work struct {
+	Tasks []*Task // stand in one transaction, decided in turn
+	// Sum makes the reply from the tasks' outcomes, once they are committed;
+	// nil: the outcome is that of the only task.
+	Sum func() any
+}
+
+// Outcome returns the reply or the refusal, once the tasks are committed.
+func (w *Work) Outcome() (reply any, err error) {
+	if w.Sum != nil {
+		return w.Sum(), nil
+	}
+	return w.Tasks[0].Reply, w.Tasks[0].Err
+}
+
+// alone is the work of one task.
+func alone(t *Task) *Work { return &Work{Tasks: []*Task{t}} }
 
 // Rules has a rule for every API of contract.All, in its order.
 var Rules = []Rule{
-	{contract.EventProduce, []Warning{WarnStepOrder, WarnNotGiven, WarnNickAlone, WarnPlatformCode}, produceEvent},
+	{contract.EventProduce, produceWarnings, produceEvent},
+	{contract.EventsProduce, produceWarnings, produceEvents},
+	{contract.EventEmit, []Warning{WarnOlder}, emitEvent},
 }

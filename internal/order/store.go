@@ -13,8 +13,10 @@ import (
 type Task struct {
 	// Orders are loaded before Decide is called; unknown ones as fresh orders.
 	Orders []Key
-	// Apps are loaded before Decide is called.
-	Apps []string
+	// Apps, work orders and event ids are loaded before Decide is called.
+	Apps       []string
+	WorkOrders []WorkOrderKey
+	EventIDs   []EventIDKey
 	// Decide must be pure: it is called again when a transaction is repeated.
 	Decide func(*View) (Decision, error)
 
@@ -29,6 +31,9 @@ type View struct {
 	Now    time.Time
 	Orders map[Key]*Order  // read only
 	Apps   map[string]*App // read only; unknown ones are absent
+
+	WorkOrders map[WorkOrderKey]*WorkOrder // read only; unknown ones are absent
+	EventIDs   map[EventIDKey]string       // what was sent under each; unknown ones are absent
 }
 
 // Decision is what a task decided. When Decide refuses, nothing is written.
@@ -36,6 +41,8 @@ type Decision struct {
 	Reply        any
 	Orders       []Change
 	Events       []Event
+	WorkOrders   []*WorkOrder // to be added or replaced
+	EventIDs     []EventID    // to be added
 	Apps         []*App
 	DropApps     []string // with their sessions
 	Sessions     []*Session
@@ -75,6 +82,8 @@ type Store interface {
 	Orders(ctx context.Context, f OrderFilter) (orders []*Order, more bool, err error)
 	Events(ctx context.Context, f EventFilter) (events []*Event, more bool, err error)
 
+	WorkOrders(ctx context.Context, f WorkOrderFilter) (orders []*WorkOrder, more bool, err error)
+
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)
 
@@ -97,10 +106,19 @@ type OrderFilter struct {
 
 // EventFilter selects events, sorted by Seq. Zero fields do not filter.
 type EventFilter struct {
-	Seq     int64
-	Order   string // order number
-	OrderID int64
-	API     string
-	After   int64 // Seq
-	Limit   int
+	Seq       int64
+	Order     string // order number
+	OrderID   int64
+	WorkOrder int64 // a work order's row
+	API       string
+	After     int64 // Seq
+	Limit     int
+}
+
+// WorkOrderFilter selects work orders, sorted by Row. Zero fields do not filter.
+type WorkOrderFilter struct {
+	Key    WorkOrderKey // any of its fields
+	Status string
+	After  int64 // Row
+	Limit  int
 }

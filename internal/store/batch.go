@@ -21,13 +21,16 @@ type batch struct {
 type writes struct {
 	orders   []*dirty // in the order in which they were first touched
 	events   []order.Event
+	work     []*order.WorkOrder // as the last task left each
+	eventIDs []order.EventID
 	purged   []string                           // apps whose sessions go, before anything is put
 	apps     map[string]*order.App              // nil: dropped
 	sessions map[contract.Secret]*order.Session // nil: dropped
 	usage    []order.Usage
 	probe    bool
 
-	byKey map[order.Key]*dirty
+	byKey  map[order.Key]*dirty
+	workAt map[order.WorkOrderKey]int // places in work
 }
 
 // dirty is an order that changed, and what of it.
@@ -39,32 +42,42 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.apps)+len(w.sessions)+len(w.usage) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage) == 0
 }
 
 // wanted is what a transaction must load, each once.
 type wanted struct {
-	orders []order.Key
-	apps   []string
+	orders   set[order.Key]
+	apps     set[string]
+	work     set[order.WorkOrderKey]
+	eventIDs set[order.EventIDKey]
 }
 
-func (b *batch) wanted() wanted {
-	w := wanted{orders: make([]order.Key, 0, len(b.tasks))}
-	orders := make(map[order.Key]bool, len(b.tasks))
-	apps := map[string]bool{}
+// set lists keys, each once, in the order in which they came.
+type set[K comparable] struct {
+	list []K
+	seen map[K]bool
+}
+
+func (s *set[K]) add(keys []K) {
+	for _, k := range keys {
+		if s.seen == nil {
+			s.seen = map[K]bool{}
+		}
+		if !s.seen[k] {
+			s.seen[k] = true
+			s.list = append(s.list, k)
+		}
+	}
+}
+
+func (b *batch) wanted() *wanted {
+	w := &wanted{}
 	for _, t := range b.tasks {
-		for _, k := range t.Orders {
-			if !orders[k] {
-				orders[k] = true
-				w.orders = append(w.orders, k)
-			}
-		}
-		for _, k := range t.Apps {
-			if !apps[k] {
-				apps[k] = true
-				w.apps = append(w.apps, k)
-			}
-		}
+		w.orders.add(t.Orders)
+		w.apps.add(t.Apps)
+		w.work.add(t.WorkOrders)
+		w.eventIDs.add(t.EventIDs)
 	}
 	return w
 }
@@ -102,6 +115,14 @@ func (w *writes) add(d order.Decision, view *order.View) {
 		w.apply(change, view)
 	}
 	w.events = append(w.events, d.Events...)
+	for _, o := range d.WorkOrders {
+		w.putWorkOrder(o)
+		view.WorkOrders[o.WorkOrderKey] = o
+	}
+	for _, id := range d.EventIDs {
+		view.EventIDs[id.EventIDKey] = id.Content
+	}
+	w.eventIDs = append(w.eventIDs, d.EventIDs...)
 	for _, a := range d.Apps {
 		w.apps[a.Key], view.Apps[a.Key] = a, a
 	}
@@ -117,6 +138,18 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	}
 	w.usage = append(w.usage, d.Usage...)
 	w.probe = w.probe || d.Probe
+}
+
+func (w *writes) putWorkOrder(o *order.WorkOrder) {
+	if i, ok := w.workAt[o.WorkOrderKey]; ok {
+		w.work[i] = o
+		return
+	}
+	if w.workAt == nil {
+		w.workAt = map[order.WorkOrderKey]int{}
+	}
+	w.workAt[o.WorkOrderKey] = len(w.work)
+	w.work = append(w.work, o)
 }
 
 // dropApp drops an app with its sessions, those of this transaction included.

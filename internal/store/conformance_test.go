@@ -105,7 +105,7 @@ func key(number string) order.Key {
 
 // report is an event.produce of one status of one order.
 func report(number, status string) *order.Task {
-	task, err := order.Rules[0].Judge(&order.Call{
+	work, err := order.Rules[0].Judge(&order.Call{
 		API: contract.EventProduce, App: &order.App{Key: "a"}, Seller: "s", At: now,
 		Request: &contract.EventProduceRequest{Status: status, OrderID: number, ERPOrderID: "e", SubOrders: number + "1," + number + "2"},
 		Record:  order.Record{RequestID: "r", Format: "json", Digest: "md5", Params: []contract.Param{{Name: "tid", Value: number}}},
@@ -113,7 +113,7 @@ func report(number, status string) *order.Task {
 	if err != nil {
 		panic(err)
 	}
-	return task
+	return work.Tasks[0]
 }
 
 func commit(t testing.TB, s order.Store, tasks ...*order.Task) {
@@ -574,7 +574,7 @@ func testLargeEvents(t *testing.T, db database) {
 	s := opened(t, db, options(t))
 	const count = 40
 	for i := range count {
-		task, err := order.Rules[0].Judge(&order.Call{
+		work, err := order.Rules[0].Judge(&order.Call{
 			API: contract.EventProduce, App: &order.App{Key: "a"}, Seller: "s", At: now,
 			Request: &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: fmt.Sprint(i)},
 			Record:  order.Record{Params: []contract.Param{{Name: "extra", Value: strings.Repeat("x", 1<<20)}}},
@@ -582,7 +582,7 @@ func testLargeEvents(t *testing.T, db database) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		commit(t, s, task)
+		commit(t, s, work.Tasks...)
 	}
 	read, after := 0, int64(0)
 	for pages := 0; ; pages++ {

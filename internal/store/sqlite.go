@@ -50,7 +50,7 @@ type sqliteStore struct {
 }
 
 // ids are the next keys to give out. Only the committer uses them.
-type ids struct{ order, event int64 }
+type ids struct{ order, event, workOrder int64 }
 
 func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, err error) {
 	o.Queue = cmp.Or(o.Queue, 4096)
@@ -185,9 +185,9 @@ func (s *sqliteStore) checkKey() error {
 }
 
 func readIDs(c *sqlite.Conn) (next ids, err error) {
-	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(max(seq), 0) + 1 FROM event) FROM orders", &sqlitex.ExecOptions{
+	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(max(seq), 0) + 1 FROM event), (SELECT coalesce(max(id), 0) + 1 FROM work_order) FROM orders", &sqlitex.ExecOptions{
 		ResultFunc: func(row *sqlite.Stmt) error {
-			next = ids{order: row.ColumnInt64(0), event: row.ColumnInt64(1)}
+			next = ids{order: row.ColumnInt64(0), event: row.ColumnInt64(1), workOrder: row.ColumnInt64(2)}
 			return nil
 		},
 	})

@@ -19,6 +19,9 @@ const (
 	selectLines   = "SELECT number, kind, quantity, state, supplier_code FROM line WHERE order_id = ?"
 	selectMarks   = "SELECT status, erp_order_id, detail, line FROM mark WHERE order_id = ?"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
+	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
+	selectWork    = "SELECT " + workColumns + " FROM work_order WHERE number = ? AND tenant = ? AND app = ?"
+	selectEventID = "SELECT content FROM event_id WHERE app = ? AND tenant = ? AND id = ?"
 	selectSession = "SELECT id, app_key, seller, expires_at FROM session WHERE mark = ?"
 )
 
@@ -117,12 +120,13 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.After > 0, "seq > ?", f.After)
 	w.add(f.Seq > 0, "seq = ?", f.Seq)
 	w.add(f.OrderID > 0, "order_id = ?", f.OrderID)
+	w.add(f.WorkOrder > 0, "work_order_id = ?", f.WorkOrder)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
-	const columns = "seq, event.id, api, app, at, lines, record, answer, warnings, platform, seller, number"
+	const columns = "seq, event.id, api, event.app, at, lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"
 	size := 0
 	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
+		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
 			size += row.ColumnLen(5) + row.ColumnLen(6)
 			if len(events) == f.Limit || len(events) > 0 && size > maxPage {
 				more = true
@@ -146,7 +150,8 @@ func scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
 	e = &order.Event{
 		Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
 		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
-		Order: order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
+		Order:     order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
+		WorkOrder: order.WorkOrderKey{App: row.ColumnText(12), Tenant: row.ColumnText(13), ID: row.ColumnText(14)},
 	}
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
@@ -161,6 +166,34 @@ func scanList(row *sqlite.Stmt, column int) (texts []string, err error) {
 		err = json.Unmarshal([]byte(text), &texts)
 	}
 	return texts, err
+}
+
+// WorkOrders implements [order.Store].
+func (s *sqliteStore) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (orders []*order.WorkOrder, more bool, err error) {
+	var w where
+	w.add(f.After > 0, "id > ?", f.After)
+	w.add(f.Key.ID != "", "number = ?", f.Key.ID)
+	w.add(f.Key.Tenant != "", "tenant = ?", f.Key.Tenant)
+	w.add(f.Key.App != "", "app = ?", f.Key.App)
+	w.add(f.Status != "", "status = ?", f.Status)
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
+		return query(c, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
+			orders = append(orders, scanWorkOrder(row))
+			return nil
+		}, append(w.args, f.Limit+1)...)
+	})
+	if more = len(orders) > f.Limit; more {
+		orders = orders[:f.Limit]
+	}
+	return orders, more, err
+}
+
+func scanWorkOrder(row *sqlite.Stmt) *order.WorkOrder {
+	return &order.WorkOrder{
+		Row: row.ColumnInt64(0), WorkOrderKey: order.WorkOrderKey{ID: row.ColumnText(1), Tenant: row.ColumnText(2), App: row.ColumnText(3)},
+		Type: row.ColumnText(4), Status: row.ColumnText(5), PlanID: row.ColumnText(6), OrderID: row.ColumnText(7), Timestamp: row.ColumnText(8),
+		CreatedAt: scanTime(row, 9), UpdatedAt: scanTime(row, 10),
+	}
 }
 
 // loadApp implements engine.

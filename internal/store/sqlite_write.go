@@ -13,7 +13,7 @@ import (
 )
 
 // transact implements engine.
-func (s *sqliteStore) transact(w wanted, decide func(*order.View) *writes) (err error) {
+func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err error) {
 	if err := exec(s.write, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -45,16 +45,19 @@ func (s *sqliteStore) transact(w wanted, decide func(*order.View) *writes) (err 
 	return exec(s.write, "COMMIT")
 }
 
-func (s *sqliteStore) load(w wanted) (*order.View, error) {
-	view := &order.View{Orders: make(map[order.Key]*order.Order, len(w.orders)), Apps: make(map[string]*order.App, len(w.apps))}
-	for _, k := range w.orders {
+func (s *sqliteStore) load(w *wanted) (*order.View, error) {
+	view := &order.View{
+		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
+		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
+	}
+	for _, k := range w.orders.list {
 		o, err := loadOrder(s.write, k)
 		if err != nil {
 			return nil, fmt.Errorf("loading an order: %w", err)
 		}
 		view.Orders[k] = o
 	}
-	for _, key := range w.apps {
+	for _, key := range w.apps.list {
 		app, err := s.readApp(s.write, key)
 		if err != nil {
 			return nil, fmt.Errorf("loading an app: %w", err)
@@ -63,7 +66,29 @@ func (s *sqliteStore) load(w wanted) (*order.View, error) {
 			view.Apps[key] = app
 		}
 	}
-	return view, nil
+	return view, s.loadWorkOrders(w, view)
+}
+
+func (s *sqliteStore) loadWorkOrders(w *wanted, view *order.View) error {
+	for _, k := range w.work.list {
+		err := query(s.write, selectWork, func(row *sqlite.Stmt) error {
+			view.WorkOrders[k] = scanWorkOrder(row)
+			return nil
+		}, k.ID, k.Tenant, k.App)
+		if err != nil {
+			return fmt.Errorf("loading a work order: %w", err)
+		}
+	}
+	for _, k := range w.eventIDs.list {
+		err := query(s.write, selectEventID, func(row *sqlite.Stmt) error {
+			view.EventIDs[k] = row.ColumnText(0)
+			return nil
+		}, k.App, k.Tenant, k.ID)
+		if err != nil {
+			return fmt.Errorf("loading an event id: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) error {
@@ -72,8 +97,11 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 			return fmt.Errorf("writing an order: %w", err)
 		}
 	}
+	if err := s.writeWorkOrders(w); err != nil {
+		return fmt.Errorf("writing work orders: %w", err)
+	}
 	for i := range w.events {
-		if err := s.writeEvent(&w.events[i], loaded); err != nil {
+		if err := s.writeEvent(&w.events[i], loaded, w); err != nil {
 			return fmt.Errorf("writing an event: %w", err)
 		}
 	}
@@ -100,7 +128,11 @@ const (
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
 	upsertLine  = "INSERT INTO line (order_id, number, kind, quantity, state, supplier_code) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, quantity = excluded.quantity, state = excluded.state, supplier_code = excluded.supplier_code"
 	insertMark  = "INSERT INTO mark (order_id, status, erp_order_id, detail, line) VALUES (?, ?, ?, ?, ?)"
-	insertEvent = "INSERT INTO event (seq, order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateWork    = "UPDATE work_order SET type = ?, status = ?, plan_id = ?, order_no = ?, ts = ?, updated_at = ? WHERE id = ?"
+	upsertEventID = "INSERT INTO event_id (app, tenant, id, content) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET content = excluded.content"
 )
 
 func (s *sqliteStore) writeOrder(o *dirty) error {
@@ -134,14 +166,40 @@ func (s *sqliteStore) writeOrder(o *dirty) error {
 	return nil
 }
 
-func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Order) error {
+func (s *sqliteStore) writeWorkOrders(w *writes) error {
+	for _, o := range w.work {
+		var err error
+		if o.Row == 0 {
+			o.Row = s.nextID.workOrder
+			s.nextID.workOrder++
+			err = exec(s.write, insertWork, o.Row, o.ID, o.Tenant, o.App, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.CreatedAt), millis(o.UpdatedAt))
+		} else {
+			err = exec(s.write, updateWork, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.UpdatedAt), o.Row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, id := range w.eventIDs {
+		if err := exec(s.write, upsertEventID, id.App, id.Tenant, id.ID, id.Content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Order, w *writes) error {
 	e.Seq = s.nextID.event
 	s.nextID.event++
 	var orderID any // NULL: the event concerns no order
 	if o, ok := loaded[e.Order]; ok {
 		orderID = o.ID
 	}
-	return exec(s.write, insertEvent, e.Seq, orderID, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings))
+	var workOrder any // NULL: it concerns no work order
+	if i, ok := w.workAt[e.WorkOrder]; ok {
+		workOrder = w.work[i].Row
+	}
+	return exec(s.write, insertEvent, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings))
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {

@@ -59,7 +59,7 @@ type engine interface {
 	// makes the writes durable. It may call decide again, on a view that is
 	// loaded again, when it repeats a transaction. Without writes nothing need
 	// be committed.
-	transact(w wanted, decide func(*order.View) *writes) error
+	transact(w *wanted, decide func(*order.View) *writes) error
 	loadApp(ctx context.Context, key string) (*order.App, error)
 	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
 }

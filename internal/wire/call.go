@@ -76,6 +76,10 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // with any verb. The call is never nil: when the error is about
 // [contract.BadRequest] or [contract.Busy] it holds what the URL says.
 func (p TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
+	return p.open(w, r, r.Header.Get("Content-Type"))
+}
+
+func (p TOP) open(w http.ResponseWriter, r *http.Request, contentType string) (*Call, error) {
 	c := &Call{Verb: r.Method}
 	var in reader
 	body := buffers.Get().(*bytes.Buffer)
@@ -93,7 +97,7 @@ func (p TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 	in.spans = make([]span, 0, 24)
 	in.form(r.URL.RawQuery)
 	if err == nil && body.Len() > 0 {
-		err = c.readBody(&in, r.Header.Get("Content-Type"), body)
+		err = c.readBody(&in, contentType, body)
 	}
 	if err == nil && len(in.spans) > MaxParams {
 		err = errTooMany

@@ -68,7 +68,7 @@ func (TOP) Reply(f Format, api *contract.API, reply any, requestID string) Answe
 	if !f.Simplify {
 		b = append(contract.AppendJSONString(append(b, '{'), api.Root()), ':')
 	}
-	b = api.AppendJSON(append(b, '{'), reply)
+	b = api.AppendJSON(append(b, '{'), contract.Shape(f.Simplify), reply)
 	b = append(append(append(b, `"request_id":"`...), requestID...), `"}`...)
 	if !f.Simplify {
 		b = append(b, '}')
@@ -110,17 +110,10 @@ func (TOP) Refuse(f Format, refused *contract.Refused) Answer {
 // 50 with the row's text in sub_code. Any other error is the platform's own
 // failure, and its text stays inside.
 func (TOP) Word(err error, requestID string) *contract.Refused {
-	var detail string
-	if about, ok := errors.AsType[*contract.Error](err); ok {
-		detail = about.Detail
-	}
+	detail := contract.Detail(err)
 	if r, ok := errors.AsType[*contract.Refusal](err); ok {
 		envelope := contract.TOPFaults[contract.BusinessRefused]
-		code := r.Code
-		if detail != "" {
-			code += ":" + detail
-		}
-		return &contract.Refused{Code: envelope.Code, Text: envelope.Text, SubCode: code, SubText: r.Text, RequestID: requestID, Row: r}
+		return &contract.Refused{Code: envelope.Code, Text: envelope.Text, SubCode: r.SubCode(detail), SubText: r.Text, RequestID: requestID, Row: r}
 	}
 	fault, ok := errors.AsType[contract.Fault](err)
 	if !ok {

@@ -2,11 +2,11 @@ package wire
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"strings"
+	"io"
+	"unicode/utf8"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -19,23 +19,21 @@ var ErrNotAnswer = errors.New("not an answer of this API")
 // *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the body
 // is no answer at all.
 func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
-	root, fields, err := readAnswer(api.Root(), bytes.TrimSpace(body))
+	root, content, err := readAnswer(api.Root(), bytes.TrimSpace(body))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnswer, err)
 	}
 	if root == errorRoot {
+		code, subCode := textOf(content, "code"), textOf(content, "sub_code")
 		return nil, &contract.Refused{
-			Code: fields["code"], Text: fields["msg"], SubCode: fields["sub_code"], SubText: fields["sub_msg"],
-			RequestID: fields["request_id"], Row: contract.FindTOP(api, fields["code"], fields["sub_code"]),
+			Code: code, Text: textOf(content, "msg"), SubCode: subCode, SubText: textOf(content, "sub_msg"),
+			RequestID: textOf(content, "request_id"), Row: contract.FindTOP(api, code, subCode),
 		}
 	}
 	if root != api.Root() && root != "" {
 		return nil, fmt.Errorf("%w: root is %q", ErrNotAnswer, root)
 	}
-	reply, found := api.DecodeReply(func(name string) (string, bool) {
-		value, ok := fields[name]
-		return value, ok
-	})
+	reply, found := api.DecodeReply(content)
 	if !found {
 		return nil, fmt.Errorf("%w: it holds none of its fields", ErrNotAnswer)
 	}
@@ -44,62 +42,74 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 
 const errorRoot = "error_response"
 
-// readAnswer returns an answer's root and its fields as texts. A simplified
-// answer has no root.
-func readAnswer(apiRoot string, body []byte) (root string, fields map[string]string, err error) {
+func textOf(n *contract.Node, name string) string {
+	if part, ok := n.Get(name); ok {
+		return part.Text
+	}
+	return ""
+}
+
+// readAnswer returns an answer's root and what is in it. A simplified answer
+// has no root.
+func readAnswer(apiRoot string, body []byte) (root string, content *contract.Node, err error) {
 	if bytes.HasPrefix(body, []byte("<")) {
 		return readXML(body)
 	}
-	var top map[string]json.RawMessage
-	if err := json.Unmarshal(body, &top); err != nil {
+	if !utf8.Valid(body) {
+		return "", nil, errors.New("not UTF-8")
+	}
+	content, err = contract.ParseJSON(string(body))
+	if err != nil {
 		return "", nil, err
 	}
-	if top == nil {
-		return "", nil, errors.New("null")
+	if content.Kind != contract.ObjectNode {
+		return "", nil, errors.New("no object")
 	}
 	for _, name := range []string{errorRoot, apiRoot} {
-		if value, ok := top[name]; ok {
-			root, top = name, nil
-			if err := json.Unmarshal(value, &top); err != nil || top == nil {
+		if inside, ok := content.Get(name); ok {
+			if inside.Kind != contract.ObjectNode {
 				return "", nil, fmt.Errorf("%s is no object", name)
 			}
-			break
+			return name, inside, nil
 		}
 	}
-	fields = make(map[string]string, len(top))
-	for name, value := range top {
-		fields[name] = string(value)
-		var text string
-		if json.Unmarshal(value, &text) == nil {
-			fields[name] = text
-		}
-	}
-	return root, fields, err
+	return "", content, nil
 }
 
-func readXML(body []byte) (root string, fields map[string]string, err error) {
-	fields = map[string]string{}
+// maxDepth is how deep the elements of an answer may be nested.
+const maxDepth = 100
+
+// readXML reads the root element. What stands behind it is not looked at: a
+// comment naming the host may follow.
+func readXML(body []byte) (root string, content *contract.Node, err error) {
 	d := xml.NewDecoder(bytes.NewReader(body))
-	var path []string
-	var text strings.Builder
+	var path []contract.Part // the elements that are open
 	for {
 		token, err := d.Token()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
 		if err != nil {
 			return "", nil, err
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
-			path = append(path, t.Name.Local)
-			text.Reset()
+			if len(path) == maxDepth {
+				return "", nil, errors.New("nested too deep")
+			}
+			path = append(path, contract.Part{Name: t.Name.Local, Node: &contract.Node{}})
 		case xml.CharData:
-			text.Write(t)
+			if len(path) > 0 {
+				path[len(path)-1].Text += string(t)
+			}
 		case xml.EndElement:
-			if len(path) == 2 {
-				fields[path[1]] = text.String()
-			}
+			last := path[len(path)-1]
 			if path = path[:len(path)-1]; len(path) == 0 {
-				return t.Name.Local, fields, nil // a comment naming the host may follow
+				return last.Name, last.Node, nil
 			}
+			parent := path[len(path)-1].Node
+			parent.Kind = contract.ObjectNode
+			parent.Parts = append(parent.Parts, last)
 		}
 	}
 }

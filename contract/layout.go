@@ -1,0 +1,198 @@
+package contract
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// layout binds rows to a struct: row i is struct field index[i].
+type layout struct {
+	of     reflect.Type
+	rows   []Field
+	index  []int
+	nested []*layout // of rows that have members; nil for the others
+}
+
+func compile(method string, of reflect.Type, rows []Field) *layout {
+	l := &layout{of: of, rows: rows}
+	names, fields := map[string]bool{}, map[string]bool{}
+	for _, row := range rows {
+		f, ok := of.FieldByName(row.Go)
+		if !ok || len(f.Index) != 1 {
+			panic(fmt.Sprintf("contract %s: row %s: %s has no field %s", method, row.Name, of, row.Go))
+		}
+		if row.Verdict && row.Type != Boolean {
+			panic(fmt.Sprintf("contract %s: row %s is a verdict and no Boolean", method, row.Name))
+		}
+		switch {
+		case f.Type.Kind() != row.kind(), row.Item != "" && f.Type.Elem().Kind() != reflect.Struct:
+			panic(fmt.Sprintf("contract %s: row %s is a %s, %s.%s is not", method, row.Name, row.Type, of, row.Go))
+		case names[row.Name]:
+			panic(fmt.Sprintf("contract %s: two rows are named %s", method, row.Name))
+		case fields[row.Go]:
+			panic(fmt.Sprintf("contract %s: two rows are bound to %s.%s", method, of, row.Go))
+		}
+		names[row.Name], fields[row.Go] = true, true
+		l.index = append(l.index, f.Index[0])
+		var nested *layout
+		switch {
+		case row.Item != "":
+			nested = compile(method, f.Type.Elem(), row.Fields)
+		case row.Fields != nil:
+			nested = compile(method, f.Type, row.Fields)
+		}
+		l.nested = append(l.nested, nested)
+	}
+	if len(rows) != of.NumField() {
+		panic(fmt.Sprintf("contract %s: %s has fields without a row", method, of))
+	}
+	return l
+}
+
+// kind is what a row must be bound to.
+func (f *Field) kind() reflect.Kind {
+	switch {
+	case f.Item != "":
+		return reflect.Slice
+	case f.Fields != nil:
+		return reflect.Struct
+	case f.Type == Boolean:
+		return reflect.Bool
+	}
+	return reflect.String
+}
+
+// decode fills a struct and reports whether any row was there.
+func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
+	for i := range l.rows {
+		row, field := &l.rows[i], v.Field(l.index[i])
+		if row.Item != "" {
+			list, given := n.items(row)
+			found = found || given
+			for _, item := range list {
+				e := reflect.New(l.nested[i].of).Elem()
+				l.nested[i].decode(e, item)
+				field.Set(reflect.Append(field, e))
+			}
+			continue
+		}
+		part, ok := n.Get(row.Name)
+		if !ok {
+			continue
+		}
+		found = true
+		switch field.Kind() {
+		case reflect.Struct:
+			l.nested[i].decode(field, part)
+		case reflect.Bool:
+			field.SetBool(strings.EqualFold(part.Text, "true"))
+		default:
+			field.SetString(part.Text)
+		}
+	}
+	return found
+}
+
+// items returns the items of a list in any of its shapes: wrapped or not, in
+// JSON or as repeated XML elements.
+func (n *Node) items(row *Field) (items []*Node, given bool) {
+	lists := n.all(row.Name)
+	if len(lists) != 1 {
+		return lists, len(lists) > 0
+	}
+	list := lists[0]
+	if list.Kind == ListNode {
+		return list.all(""), true
+	}
+	items = list.all(row.Item)
+	if len(items) == 1 && items[0].Kind == ListNode {
+		items = items[0].all("")
+	}
+	if items == nil && len(list.Parts) > 0 { // one item, unwrapped
+		items = lists
+	}
+	return items, true
+}
+
+// yes reports that no verdict is false. A list's items do not count: their sum
+// has a verdict of its own.
+func (l *layout) yes(v reflect.Value) bool {
+	for i := range l.rows {
+		field := v.Field(l.index[i])
+		if l.rows[i].Verdict && !field.Bool() || field.Kind() == reflect.Struct && !l.nested[i].yes(field) {
+			return false
+		}
+	}
+	return true
+}
+
+// absent reports whether a value is not written: an empty text or list.
+func absent(v reflect.Value) bool {
+	return (v.Kind() == reflect.String || v.Kind() == reflect.Slice) && v.Len() == 0
+}
+
+func (l *layout) appendJSON(b []byte, shape Shape, v reflect.Value) []byte {
+	for i := range l.rows {
+		row, field := &l.rows[i], v.Field(l.index[i])
+		if absent(field) {
+			continue
+		}
+		b = append(AppendJSONString(b, row.Name), ':')
+		switch field.Kind() {
+		case reflect.Bool:
+			b = strconv.AppendBool(b, field.Bool())
+		case reflect.Struct:
+			b = closeObject(l.nested[i].appendJSON(append(b, '{'), shape, field))
+		case reflect.Slice:
+			if shape == Wrapped {
+				b = append(AppendJSONString(append(b, '{'), row.Item), ':')
+			}
+			b = append(b, '[')
+			for j := range field.Len() {
+				b = append(closeObject(l.nested[i].appendJSON(append(b, '{'), shape, field.Index(j))), ',')
+			}
+			b = append(bytes.TrimSuffix(b, []byte{','}), ']')
+			if shape == Wrapped {
+				b = append(b, '}')
+			}
+		default:
+			if text := field.String(); row.Type == Number && Digits(text) {
+				b = append(b, text...)
+			} else {
+				b = AppendJSONString(b, text)
+			}
+		}
+		b = append(b, ',')
+	}
+	return b
+}
+
+// closeObject ends an object whose members each have a comma behind them.
+func closeObject(b []byte) []byte { return append(bytes.TrimSuffix(b, []byte{','}), '}') }
+
+func (l *layout) appendXML(b []byte, v reflect.Value) []byte {
+	for i := range l.rows {
+		row, field := &l.rows[i], v.Field(l.index[i])
+		if absent(field) {
+			continue
+		}
+		switch field.Kind() {
+		case reflect.Bool:
+			b = AppendElement(b, row.Name, strconv.FormatBool(field.Bool()))
+		case reflect.Struct:
+			b = closeTag(l.nested[i].appendXML(openTag(b, row.Name), field), row.Name)
+		case reflect.Slice:
+			b = openTag(b, row.Name)
+			for j := range field.Len() {
+				b = closeTag(l.nested[i].appendXML(openTag(b, row.Item), field.Index(j)), row.Item)
+			}
+			b = closeTag(b, row.Name)
+		default:
+			b = AppendElement(b, row.Name, field.String())
+		}
+	}
+	return b
+}
