@@ -1,6 +1,9 @@
 package contract
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // EventsProduceRequest reports up to [MaxMessages] events in one call. Source:
 // taobao.qimen.events.produce, docs/protocol/qimen.md 7.2.
@@ -58,6 +61,17 @@ func (r EventResult) Refused() *Refused {
 		Code: TOPFaults[BusinessRefused].Code, Text: TOPFaults[BusinessRefused].Text,
 		SubCode: r.ErrorCode, SubText: r.ErrorText, Row: EventsProduce.refusalRow(r.ErrorCode),
 	}
+}
+
+// refusal sums up a no; what each event was refused with stands in its result.
+func (r *EventsProduceReply) refusal() *Refused {
+	refused := 0
+	for _, result := range r.Results {
+		if !result.Success {
+			refused++
+		}
+	}
+	return &Refused{Text: fmt.Sprintf("%d of %d events were refused", refused, len(r.Results))}
 }
 
 // Messages writes events as the messages of a call. Blank fields are left out.

@@ -82,7 +82,10 @@ type Refused struct {
 
 // Error prints code, text and sub code.
 func (r *Refused) Error() string {
-	s := r.Code + " " + r.Text
+	s := r.Text
+	if r.Code != "" {
+		s = r.Code + " " + s
+	}
 	if r.SubCode != "" {
 		s += ": " + r.SubCode
 	}

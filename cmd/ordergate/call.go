@@ -58,8 +58,10 @@ func (cmd *callCmd) Run(t *terminal) error {
 		return err
 	}
 	reply, err := top.Unseal(api, body)
-	if err == nil && !api.Yes(reply) {
-		return errRefused
+	if err == nil {
+		if no := api.Refusal(reply); no != nil {
+			err = no
+		}
 	}
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
 		return fmt.Errorf("%w: %w%s", errRefused, refused, advice(refused))

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -374,5 +375,51 @@ func TestOpenAPI(t *testing.T) {
 		if !strings.Contains(text, field) {
 			t.Errorf("no schema has %s", field)
 		}
+	}
+}
+
+func TestWorkOrders(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	i := slices.IndexFunc(order.Rules, func(r order.Rule) bool { return r.API == contract.EventEmit })
+	for _, c := range []struct{ app, tenant, status, ts string }{{"1", "t", "0", "5"}, {"1", "t", "1", "7"}, {"1", "t", "9", "6"}, {"1", "u", "2", "1"}} {
+		request := &contract.EventEmitRequest{WorkOrderID: "w", TenantCode: c.tenant, WorkOrderStatus: c.status, Timestamp: c.ts, OrderID: "77", PlanID: "p", WorkOrderType: "x"}
+		work, err := order.Rules[i].Judge(&order.Call{
+			API: contract.EventEmit, App: &order.App{Key: c.app}, Seller: "s", At: now, Request: request,
+			Record: order.Record{RequestID: "abc", Format: "json", Digest: "md5", Params: contract.EventEmit.Params(request)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.store.Commit(t.Context(), work.Tasks...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := a.do(t, "GET", "/v1/work-orders/w?tenant_code=t", "", 200)
+	history, _ := got["history"].([]any)
+	delete(got, "history")
+	want := map[string]any{
+		"id": "w", "tenant_code": "t", "app": "1", "type": "x", "status": "1", "plan_id": "p", "biz_order_id": "77", "ts": "7",
+		"created_at": "2024-06-18T12:00:00+08:00", "updated_at": "2024-06-18T12:00:00+08:00",
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || len(history) != 3 {
+		t.Errorf("got %v with %d events, want %v with 3", got, len(history), want)
+	}
+	last := history[2].(map[string]any)
+	if last["order"] != "77" || last["work_order"] != "w" || fmt.Sprint(last["warnings"]) != "[older]" || fmt.Sprint(last["params"].(map[string]any)["work_order_status"]) != "9" {
+		t.Errorf("last event %v", last)
+	}
+	a.do(t, "GET", "/v1/work-orders/w", "", 409)
+	a.do(t, "GET", "/v1/work-orders/x", "", 404)
+	list := a.do(t, "GET", "/v1/work-orders?limit=1", "", 200)
+	if items := list["items"].([]any); len(items) != 1 || list["next"] != "1" || items[0].(map[string]any)["history"] != nil {
+		t.Errorf("list %v", list)
+	}
+	if items := a.do(t, "GET", "/v1/work-orders?status=2", "", 200)["items"].([]any); len(items) != 1 {
+		t.Errorf("%d of status 2", len(items))
+	}
+	timeline := a.do(t, "GET", "/v1/orders/taobao/77", "", 200)["timeline"].([]any)
+	if len(timeline) != 4 {
+		t.Errorf("%d events on the order's time line, want 4", len(timeline))
 	}
 }

@@ -31,6 +31,7 @@ type capture struct {
 	Timestamp string
 	Sign      struct{ Value, Where string }
 	Params    map[string]string
+	Expect    string `json:"expect_signature"`
 	Request   struct {
 		Raw []byte `json:"raw_b64"`
 	}

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,8 @@ type gateway struct {
 	intake *Server
 	store  order.Store
 	now    time.Time
+	mu     sync.Mutex
+	groups []store.Group // transactions so far
 }
 
 func newGateway(t testing.TB) *gateway {
@@ -45,7 +48,11 @@ func newGateway(t testing.TB) *gateway {
 	g := &gateway{now: noon}
 	clock := func() time.Time { return g.now }
 	log := slog.New(slog.DiscardHandler)
-	g.store, err = store.Open(t.Context(), "sqlite:"+t.TempDir()+"/test.db", store.Options{Key: key, Clock: clock, Log: log})
+	g.store, err = store.Open(t.Context(), "sqlite:"+t.TempDir()+"/test.db", store.Options{Key: key, Clock: clock, Log: log, OnCommit: func(group store.Group) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.groups = append(g.groups, group)
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,6 +72,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"large orders end a page early":              testLargeOrders,
 	"large events end a page early":              testLargeEvents,
 	"lists filter and page":                      testLists,
+	"work orders and event ids are kept":         testWorkOrders,
 	"ready writes":                               testReady,
 	"daily counters add up":                      testUsage,
 	"a declared state is stored whole":           testDeclared,
@@ -567,6 +569,70 @@ func testLargeOrders(t *testing.T, db database) {
 	commit(t, s, over)
 	if _, ok := errors.AsType[order.Mistakes](over.Err); !ok {
 		t.Errorf("a line too many: %v", over.Err)
+	}
+}
+
+// emitted is an event.emit about work order w of tenant t.
+func emitted(id, status, text string) *order.Task {
+	i := slices.IndexFunc(order.Rules, func(r order.Rule) bool { return r.API == contract.EventEmit })
+	work, err := order.Rules[i].Judge(&order.Call{
+		API: contract.EventEmit, App: &order.App{Key: "a"}, Seller: "s", At: now,
+		Request: &contract.EventEmitRequest{EventID: id, TenantCode: "t", WorkOrderID: "w", WorkOrderStatus: status, Text: text, OrderID: "1", Timestamp: status},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return work.Tasks[0]
+}
+
+func testWorkOrders(t *testing.T, db database) {
+	s := db(t, options(t))
+	repeated, changed := emitted("1", "1", "a"), emitted("1", "1", "b")
+	commit(t, s, emitted("1", "1", "a"), repeated, emitted("2", "2", "a"), changed) // in one transaction
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = opened(t, db, options(t))
+	later, again := emitted("3", "3", "a"), emitted("1", "1", "b")
+	commit(t, s, later)
+	commit(t, s, again)
+	for name, c := range map[string]struct {
+		task *order.Task
+		yes  bool
+	}{"repeated": {repeated, true}, "changed": {changed, false}, "later": {later, true}, "changed after a restart": {again, false}} {
+		if yes := contract.EventEmit.Yes(c.task.Reply); c.task.Err != nil || yes != c.yes {
+			t.Errorf("%s: %+v, %v", name, c.task.Reply, c.task.Err)
+		}
+	}
+	key := order.WorkOrderKey{App: "a", Tenant: "t", ID: "w"}
+	want := &order.WorkOrder{Row: 1, WorkOrderKey: key, Status: "3", OrderID: "1", Timestamp: "3", CreatedAt: now, UpdatedAt: now}
+	for _, f := range []order.WorkOrderFilter{{}, {Key: key}, {Key: order.WorkOrderKey{Tenant: "t"}}, {Status: "3"}} {
+		f.Limit = 1
+		found, more, err := s.WorkOrders(t.Context(), f)
+		if err != nil || more || len(found) != 1 {
+			t.Fatalf("%+v: %d found, %v", f, len(found), err)
+		}
+		if diff := cmp.Diff(want, found[0]); diff != "" {
+			t.Errorf("%+v: - want + got\n%s", f, diff)
+		}
+	}
+	for _, f := range []order.WorkOrderFilter{{Key: order.WorkOrderKey{App: "b"}}, {Status: "2"}, {After: 1}} {
+		f.Limit = 1
+		if found, _, err := s.WorkOrders(t.Context(), f); err != nil || len(found) != 0 {
+			t.Errorf("%+v: %d found, %v", f, len(found), err)
+		}
+	}
+	history, _, err := s.Events(t.Context(), order.EventFilter{WorkOrder: 1, Limit: 10})
+	if err != nil || len(history) != 3 {
+		t.Fatalf("%d events, %v", len(history), err)
+	}
+	for _, e := range history {
+		if e.WorkOrder != key || e.Order != (order.Key{Platform: order.Taobao, Seller: "s", Number: "1"}) {
+			t.Errorf("event of %+v, %+v", e.WorkOrder, e.Order)
+		}
+	}
+	if o := oneOrder(t, s, "1"); o.Stage != order.New || len(o.Lines) != 0 {
+		t.Errorf("order %+v", o)
 	}
 }
 

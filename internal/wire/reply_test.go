@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -82,6 +83,64 @@ func TestAnswersUnseal(t *testing.T) {
 		_, err = top.Unseal(contract.EventProduce, top.Refuse(f, top.Word(contract.About(contract.InvalidParameter, "create"), id)).Body)
 		if !errors.Is(err, contract.InvalidParameter) {
 			t.Errorf("%+v: %v", f, err)
+		}
+	}
+}
+
+// The page's full example is read whole, in XML and in JSON.
+func TestUnsealEmitPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../testdata/pages/bcpush-isv-event-emit.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```xml\n")
+	example, _, _ = strings.Cut(example, "```")
+	want := contract.EventEmitReply{Result: contract.EventEmitResult{
+		OriginError: "demo", Solution: "demo", Attachment: "demo", Success: true, Module: true, ErrorMessage: "demo", Cause: "demo", ErrorCode: "0", Version: "demo", Exception: "demo",
+	}}
+	inner := `"result":{"origin_error_msg":"demo","solution":"demo","attachment":"demo","success":true,"module":true,"error_message":"demo","cause":"demo","error_code":0,"version":"demo","exc_enum":"demo"}`
+	for _, body := range []string{example, `{"bcpush_isv_event_emit_response":{` + inner + `}}`, `{` + inner + `}`, strings.Replace(`{`+inner+`}`, "true", `"TRUE"`, 1)} {
+		reply, err := wire.TOP{}.Unseal(contract.EventEmit, []byte(body))
+		if err != nil || *reply.(*contract.EventEmitReply) != want {
+			t.Errorf("%s: %+v, %v", body, reply, err)
+		}
+	}
+}
+
+// A list is read in every shape that real gateways give it.
+func TestUnsealLists(t *testing.T) {
+	t.Parallel()
+	const yes, no = `{"is_success":true}`, `{"is_success":false,"error_code":"c","error_message":"m"}`
+	const xmlYes, xmlNo = `<is_success>true</is_success>`, `<is_success>false</is_success><error_code>c</error_code><error_message>m</error_message>`
+	for body, want := range map[string]int{
+		`{"qimen_events_produce_response":{"is_all_success":false,"results":{"qimen_result":[` + yes + `,` + no + `]}}}`: 2,
+		`{"is_all_success":false,"results":[` + yes + `,` + no + `]}`:                                                    2,
+		`{"is_all_success":false,"results":[` + no + `]}`:                                                                1,
+		`{"is_all_success":false,"results":{"qimen_result":` + no + `}}`:                                                 1,
+		`{"is_all_success":false,"results":[]}`:                                                                          0,
+		`{"is_all_success":false,"results":{}}`:                                                                          0,
+		`{"is_all_success":false,"results":null}`:                                                                        0,
+		`{"is_all_success":false}`:                                                                                       0,
+		`<qimen_events_produce_response><is_all_success>false</is_all_success><results><qimen_result>` + xmlYes + `</qimen_result><qimen_result>` + xmlNo + `</qimen_result></results></qimen_events_produce_response>`: 2,
+		`<qimen_events_produce_response><is_all_success>false</is_all_success><results><qimen_result>` + xmlNo + `</qimen_result></results></qimen_events_produce_response>`:                                            1,
+		`<qimen_events_produce_response><is_all_success>false</is_all_success><results>` + xmlYes + `</results><results>` + xmlNo + `</results></qimen_events_produce_response>`:                                        2,
+		`<qimen_events_produce_response><is_all_success>false</is_all_success><results/></qimen_events_produce_response>`:                                                                                               0,
+	} {
+		reply, err := wire.TOP{}.Unseal(contract.EventsProduce, []byte(body))
+		if err != nil {
+			t.Errorf("%s: %v", body, err)
+			continue
+		}
+		got := reply.(*contract.EventsProduceReply)
+		if got.AllSuccess || len(got.Results) != want {
+			t.Errorf("%s: %+v, want %d results", body, got, want)
+		}
+		if n := len(got.Results); n > 0 && (got.Results[n-1] != contract.EventResult{ErrorCode: "c", ErrorText: "m"}) {
+			t.Errorf("%s: last is %+v", body, got.Results[n-1])
+		}
+		if n := len(got.Results); n == 2 && (got.Results[0] != contract.EventResult{Success: true}) {
+			t.Errorf("%s: first is %+v", body, got.Results[0])
 		}
 	}
 }
