@@ -64,7 +64,7 @@ func (cmd *callCmd) Run(t *terminal) error {
 		}
 	}
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
-		return fmt.Errorf("%w: %w%s", errRefused, refused, advice(refused))
+		return fmt.Errorf("%w: %w; advice: %s", errRefused, refused, refused.Advice())
 	}
 	return err
 }
@@ -154,15 +154,4 @@ func (cmd *callCmd) send(r *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("gateway answered HTTP %s", response.Status)
 	}
 	return body, nil
-}
-
-// advice says what the contract's table says a caller should do.
-func advice(r *contract.Refused) string {
-	switch row := r.Row.(type) {
-	case *contract.Refusal:
-		return "; advice: " + string(row.Advice)
-	case contract.Fault:
-		return "; advice: " + string(contract.TOPFaults[row].Advice)
-	}
-	return ""
 }

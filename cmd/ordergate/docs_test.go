@@ -59,6 +59,23 @@ func TestGeneratedText(t *testing.T) {
 	}
 }
 
+// The program that docs/sdk.md shows is one that is tested, and it needs public
+// packages only.
+func TestGeneratedProgram(t *testing.T) {
+	t.Parallel()
+	program := readFile(t, "ordergatetest/example_test.go")
+	if strings.Contains(program, "ordergate/internal/") {
+		t.Error("the program that is shown imports an internal package")
+	}
+	text := readFile(t, "docs/sdk.md")
+	head, rest, opened := strings.Cut(text, "<!-- program -->\n")
+	_, tail, closed := strings.Cut(rest, "<!-- /program -->\n")
+	if !opened || !closed {
+		t.Fatal("docs/sdk.md has no place for the program")
+	}
+	compareFile(t, "docs/sdk.md", head+"<!-- program -->\n```go\n"+program+"```\n<!-- /program -->\n"+tail)
+}
+
 func readFile(t *testing.T, name string) string {
 	t.Helper()
 	data, err := os.ReadFile(root + name)

@@ -1,0 +1,246 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+// Client calls a gateway for one app. Its methods may be called at the same
+// time; its fields must not change meanwhile.
+type Client struct {
+	URL     string          // https://eco.taobao.com; without a path, /router/rest is added
+	AppKey  string          // the app's
+	Secret  contract.Secret // the app's
+	Session contract.Secret // the seller's access token; empty: none is sent
+
+	HTTP  *http.Client     // nil: one that waits 30 s for an answer and follows no redirect
+	Retry Retry            // what is tried again; the zero value works
+	XML   bool             // ask for XML instead of JSON
+	Clock func() time.Time // nil: time.Now
+}
+
+// Retry says how often a call is tried again, and when. What is tried again at
+// all, the contract decides.
+type Retry struct {
+	Tries   int           // tries in all; 0: 4; 1: never again
+	Pause   time.Duration // between two tries; 0: 100 ms
+	MaxWait time.Duration // longest ban (code 7) that is waited for; 0: 5 s
+}
+
+// Defaults of [Retry] and of [Client.HTTP].
+const (
+	DefaultTries   = 4
+	DefaultPause   = 100 * time.Millisecond
+	DefaultMaxWait = 5 * time.Second
+	DefaultTimeout = 30 * time.Second
+)
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 16 << 20
+
+// ErrUnknown means that nobody knows whether the platform carried the call out:
+// it may have arrived, and no answer came back.
+var ErrUnknown = errors.New("outcome unknown")
+
+// ErrNotAnswer means that an answer came and was none of the platform's: a
+// proxy's page, or a body cut short. The outcome is unknown.
+var ErrNotAnswer = wire.ErrNotAnswer
+
+// Unreached is a call without an answer of the platform.
+type Unreached struct {
+	Sent bool  // it may have arrived: errors.Is(err, ErrUnknown)
+	Err  error // why
+}
+
+// Error says what happened.
+func (u *Unreached) Error() string {
+	if u.Sent {
+		return "outcome unknown: " + u.Err.Error()
+	}
+	return "not sent: " + u.Err.Error()
+}
+
+// Unwrap returns the reason, and ErrUnknown when the call may have arrived.
+func (u *Unreached) Unwrap() []error {
+	if u.Sent {
+		return []error{u.Err, ErrUnknown}
+	}
+	return []error{u.Err}
+}
+
+// StatusError is an HTTP answer that is not the platform's, which answers
+// everything with 200.
+type StatusError struct{ Code int }
+
+// Error names the status.
+func (s *StatusError) Error() string {
+	return fmt.Sprintf("HTTP %d %s", s.Code, http.StatusText(s.Code))
+}
+
+// Advice says what the contract advises about the outcome of a call: done for
+// none, retry for a call that was not sent, and stop for an error that no table
+// knows.
+func Advice(err error) contract.Advice {
+	if err == nil {
+		return contract.Done
+	}
+	if status, ok := errors.AsType[*StatusError](err); ok && status.Code < http.StatusInternalServerError && status.Code != http.StatusTooManyRequests {
+		return contract.Fix // the URL is not a gateway's
+	}
+	if refused, ok := errors.AsType[*contract.Refused](err); ok {
+		return refused.Advice()
+	}
+	if unreached, ok := errors.AsType[*Unreached](err); ok && !unreached.Sent {
+		return contract.Retry
+	}
+	return contract.Stop
+}
+
+// WithSession returns a client for another seller. It shares the HTTP client.
+func (c *Client) WithSession(session contract.Secret) *Client {
+	other := *c
+	other.Session = session
+	return &other
+}
+
+// call makes one call of an API and tries again where that is right. Late says
+// that an earlier try may have arrived. A no within a normal answer comes with
+// the reply.
+func call[Reply any](ctx context.Context, c *Client, api *contract.API, request any) (reply *Reply, late bool, err error) {
+	params := api.Params(request)
+	repeats := api.Repeats(request)
+	for try := 1; ; try++ {
+		answer, err := c.once(ctx, api, params)
+		reply, _ = answer.(*Reply)
+		if err == nil || try >= c.tries() || !again(err, repeats) || ctx.Err() != nil {
+			return reply, late, err
+		}
+		pause, ok := c.pause(err)
+		if !ok {
+			return reply, late, err
+		}
+		late = late || outcomeUnknown(err)
+		if stopped := wait(ctx, pause); stopped != nil {
+			return reply, late, errors.Join(err, stopped)
+		}
+	}
+}
+
+// again decides whether a failed try may be repeated.
+func again(err error, repeats bool) bool {
+	if errors.Is(err, ErrNotAnswer) {
+		return false // a garbled answer will not get better
+	}
+	return Advice(err) == contract.Retry && (repeats || !outcomeUnknown(err)) || errors.Is(err, ErrUnknown) && repeats
+}
+
+func outcomeUnknown(err error) bool {
+	refused, ok := errors.AsType[*contract.Refused](err)
+	return ok && refused.OutcomeUnknown() || errors.Is(err, ErrUnknown)
+}
+
+func (c *Client) tries() int { return cmp.Or(c.Retry.Tries, DefaultTries) }
+
+// pause is how long to wait before the next try, and false when that is too long.
+func (c *Client) pause(err error) (time.Duration, bool) {
+	if refused, ok := errors.AsType[*contract.Refused](err); ok {
+		if ban, banned := refused.Ban(); banned {
+			return ban, ban <= cmp.Or(c.Retry.MaxWait, DefaultMaxWait)
+		}
+	}
+	return cmp.Or(c.Retry.Pause, DefaultPause), true
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// once signs, sends and reads.
+func (c *Client) once(ctx context.Context, api *contract.API, params []contract.Param) (any, error) {
+	sealed, err := c.seal(ctx, api, params)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http().Do(sealed.Request)
+	if err != nil {
+		return nil, unreached(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, &Unreached{Sent: true, Err: fmt.Errorf("reading the answer: %w", err)}
+	}
+	if response.StatusCode != http.StatusOK { // TOP answers everything with 200: this is something in between
+		return nil, &Unreached{Sent: response.StatusCode >= http.StatusInternalServerError, Err: &StatusError{response.StatusCode}}
+	}
+	reply, err := wire.TOP{}.Unseal(api, body)
+	if errors.Is(err, wire.ErrNotAnswer) {
+		return nil, &Unreached{Sent: true, Err: err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if no := api.Refusal(reply); no != nil {
+		return reply, no
+	}
+	return reply, nil
+}
+
+func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.Param) (wire.Sealed, error) {
+	target, err := url.Parse(c.URL)
+	if err != nil || target.Host == "" {
+		return wire.Sealed{}, fmt.Errorf("client: URL %q: want http://HOST or https://HOST", c.URL)
+	}
+	if strings.Trim(target.Path, "/") == "" {
+		target.Path = wire.TOPPath
+	}
+	now := time.Now
+	if c.Clock != nil {
+		now = c.Clock
+	}
+	return wire.TOP{}.Seal(ctx, wire.Message{
+		URL: target.String(), AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, Method: api.Method, Params: params,
+		Format: wire.Format{JSON: !c.XML}, Digest: wire.HMACSHA256, Time: now(),
+	})
+}
+
+var plain = &http.Client{
+	Timeout:       DefaultTimeout,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
+func (c *Client) http() *http.Client {
+	if c.HTTP != nil {
+		return c.HTTP
+	}
+	return plain
+}
+
+// unreached tells a call that never left from one that may have arrived. The
+// library's text holds the URL with the session; the reason does not.
+func unreached(err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	dialing, ok := errors.AsType[*net.OpError](err)
+	_, unresolved := errors.AsType[*net.DNSError](err)
+	return &Unreached{Sent: !unresolved && (!ok || dialing.Op != "dial"), Err: err}
+}

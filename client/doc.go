@@ -1,0 +1,62 @@
+// Package client calls the Taobao Open Platform, or any gateway that speaks its
+// protocol, with typed requests and typed refusals.
+//
+// A [Client] speaks for one app:
+//
+//	c := &client.Client{
+//		URL:     "https://eco.taobao.com",
+//		AppKey:  "12345678",
+//		Secret:  contract.Secret(os.Getenv("APP_SECRET")),
+//		Session: contract.Secret(os.Getenv("SELLER_TOKEN")),
+//	}
+//	_, err := c.EventProduce(ctx, &contract.EventProduceRequest{
+//		Status: contract.StatusTransfer, OrderID: "30753531820144197", ERPOrderID: "SO-1",
+//	})
+//
+// Requests and replies are the structs of package contract. A field that is
+// blank is neither sent nor signed.
+//
+// # When the answer is no
+//
+// Every error of a call is one of three kinds. What the platform refuses is a
+// [*contract.Refused]; errors.Is finds its row in the vendor's table, so no text
+// needs to be compared:
+//
+//	switch {
+//	case errors.Is(err, contract.AlreadyBackflow):
+//		// the platform has this event already: done
+//	case errors.Is(err, contract.ExpiredSession):
+//		// the seller must authorise again
+//	case errors.Is(err, client.ErrUnknown):
+//		// nobody knows whether the platform has it: ask, or send a repeatable call again
+//	}
+//
+// [Advice] says in one word what the table says to do about it: fix the call,
+// retry it later, take it as done, or stop. A call that did not reach the
+// platform is an [*Unreached]; an answer that is none of the platform's is
+// [ErrNotAnswer] within one.
+//
+// Some APIs say no within a normal answer (event.emit's result.success). Such a
+// no is the same [*contract.Refused]; the reply is returned beside it. The events
+// of [Client.EventsProduce] each have a result of their own.
+//
+// # What is tried again
+//
+// A call is tried again only where that can help and can do no harm:
+//
+//   - what the vendor's table marks as retry, such as isp.remote-service-error or a
+//     ban (code 7), for which the client waits as long as the platform says, up to
+//     [Retry.MaxWait];
+//   - what never left this machine, such as a refused connection;
+//   - what may have arrived, such as a timeout, only where a repeat is known as one:
+//     event.produce and events.produce always, event.emit when EventID is given.
+//     When the repeat is refused because the platform has the event already, the
+//     first try had arrived: the call has succeeded.
+//
+// Contexts end a call at any time, waits included. The zero [Retry] is what the
+// vendor's Java SDK does: three times more, 100 ms apart.
+//
+// # Testing
+//
+// Package ordergatetest starts a gateway inside a test; see its example.
+package client

@@ -1,0 +1,50 @@
+package client
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// EventProduce reports that an order was processed:
+// taobao.qimen.event.produce.
+//
+// The error is [contract.AlreadyBackflow] when the platform has the event
+// already, whoever sent it.
+func (c *Client) EventProduce(ctx context.Context, r *contract.EventProduceRequest) (*contract.EventProduceReply, error) {
+	reply, late, err := call[contract.EventProduceReply](ctx, c, contract.EventProduce, r)
+	if late && errors.Is(err, contract.AlreadyBackflow) { // a try of ours did arrive
+		return &contract.EventProduceReply{Success: true}, nil
+	}
+	return reply, err
+}
+
+// EventsProduce reports up to [contract.MaxMessages] events in one call:
+// taobao.qimen.events.produce.
+//
+// The results stand in the order of the events. An event that was refused is no
+// error of the call: look at AllSuccess, and at each result's Refused.
+func (c *Client) EventsProduce(ctx context.Context, events ...*contract.EventProduceRequest) (*contract.EventsProduceReply, error) {
+	request := &contract.EventsProduceRequest{Messages: contract.Messages(events...)}
+	reply, late, err := call[contract.EventsProduceReply](ctx, c, contract.EventsProduce, request)
+	if reply == nil {
+		return nil, err
+	}
+	if late {
+		settle(reply)
+	}
+	return reply, nil
+}
+
+// settle takes events that the platform has already as accepted: an earlier try
+// did arrive.
+func settle(reply *contract.EventsProduceReply) {
+	reply.AllSuccess = true
+	for i, result := range reply.Results {
+		if refused := result.Refused(); refused != nil && errors.Is(refused, contract.AlreadyBackflow) {
+			reply.Results[i] = contract.EventResult{Success: true}
+		}
+		reply.AllSuccess = reply.AllSuccess && reply.Results[i].Success
+	}
+}

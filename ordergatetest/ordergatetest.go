@@ -1,0 +1,254 @@
+// Package ordergatetest runs a gateway inside a Go test: the vendors' sandbox,
+// in the test's own process and gone with it.
+//
+//	g := ordergatetest.Start(t)
+//	_, err := g.Client().EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "1"})
+//
+// The gateway knows what `ordergate serve --demo` knows: the apps, sessions and
+// orders of the vendors' pages. It answers over real HTTP on loopback and keeps
+// its ledger in a temporary SQLite file, so programs in other languages can be
+// pointed at [Gateway.URL] as well.
+package ordergatetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ordergate/ordergate/client"
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/admin"
+	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/intake"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/secret"
+	"github.com/ordergate/ordergate/internal/store"
+)
+
+// Gateway is a running gateway.
+type Gateway struct {
+	URL        string          // of the protocols, http://127.0.0.1:PORT
+	AdminURL   string          // of the management API
+	AdminToken contract.Secret // for the management API, as Authorization: Bearer
+
+	// The demo's app, and the session of its seller, seller_001.
+	AppKey  string
+	Secret  contract.Secret
+	Session contract.Secret
+
+	clock       func() time.Time
+	log         *slog.Logger
+	state       []string
+	dir         string
+	store       order.Store
+	front, back *httptest.Server
+	stop        context.CancelFunc
+	flushed     chan struct{}
+	closed      bool
+}
+
+// Option changes how a gateway starts.
+type Option func(*Gateway)
+
+// WithClock gives the gateway its time, and the clients of [Gateway.Client] theirs.
+func WithClock(clock func() time.Time) Option { return func(g *Gateway) { g.clock = clock } }
+
+// WithLog has the gateway log; else it is silent.
+func WithLog(log *slog.Logger) Option { return func(g *Gateway) { g.log = log } }
+
+// WithState declares apps, sessions and orders, as `ordergate apply` does, in
+// YAML or JSON.
+func WithState(document string) Option {
+	return func(g *Gateway) { g.state = append(g.state, document) }
+}
+
+// Start starts a gateway that ends with the test. A gateway that does not start
+// fails the test.
+func Start(t testing.TB, options ...Option) *Gateway {
+	t.Helper()
+	g, err := New(options...)
+	if err != nil {
+		t.Fatalf("ordergatetest: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Errorf("ordergatetest: %v", err)
+		}
+	})
+	return g
+}
+
+// New starts a gateway. Its owner closes it.
+func New(options ...Option) (_ *Gateway, err error) {
+	g := &Gateway{clock: time.Now, log: slog.New(slog.DiscardHandler), AdminToken: "test", flushed: make(chan struct{})}
+	for _, option := range options {
+		option(g)
+	}
+	if g.dir, err = os.MkdirTemp("", "ordergatetest-"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, g.abandon())
+		}
+	}()
+	key, err := secret.Load(filepath.Join(g.dir, "key"))
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	g.store, err = store.Open(ctx, "sqlite:"+filepath.Join(g.dir, "ordergate.db"), store.Options{Key: key, Clock: g.clock, Log: g.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.declare(ctx); err != nil {
+		return nil, err
+	}
+	limits, err := intake.NewLimits(ctx, g.store, g.clock())
+	if err != nil {
+		return nil, err
+	}
+	flushing, stop := context.WithCancel(ctx)
+	g.stop = stop
+	go func() {
+		defer close(g.flushed)
+		limits.Run(flushing, g.store, g.log)
+	}()
+	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log}).Handler())
+	mux := http.NewServeMux()
+	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test"}).Register(mux)
+	g.back = httptest.NewServer(mux)
+	g.URL, g.AdminURL = g.front.URL, g.back.URL
+	return g, nil
+}
+
+// declare declares the demo and what the options say.
+func (g *Gateway) declare(ctx context.Context) error {
+	demo, err := apply.Demo()
+	if err != nil {
+		return err
+	}
+	app, session := demo.Apps[0], demo.Sessions[0]
+	g.AppKey, g.Secret, g.Session = app.Key, app.Secret, session.Token
+	if err := demo.Store(ctx, g.store); err != nil {
+		return err
+	}
+	for _, document := range g.state {
+		if err := g.Apply(document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) abandon() error {
+	var err error
+	if g.store != nil {
+		err = g.store.Close()
+	}
+	return errors.Join(err, os.RemoveAll(g.dir))
+}
+
+// Close stops the gateway and removes its files.
+func (g *Gateway) Close() error {
+	if g.closed {
+		return nil
+	}
+	g.closed = true
+	g.front.Close()
+	g.back.Close()
+	g.stop()
+	<-g.flushed
+	return g.abandon()
+}
+
+// Client returns a client of the demo's app and seller.
+func (g *Gateway) Client() *client.Client {
+	return &client.Client{URL: g.URL, AppKey: g.AppKey, Secret: g.Secret, Session: g.Session, Clock: g.clock}
+}
+
+// Apply declares apps, sessions and orders, as `ordergate apply` does, in YAML
+// or JSON.
+func (g *Gateway) Apply(document string) error {
+	d, err := apply.Parse([]byte(document))
+	if err != nil {
+		return err
+	}
+	return d.Store(context.Background(), g.store)
+}
+
+// Event is an accepted fact.
+type Event struct {
+	Seq       int64
+	ID        string
+	API       string
+	Platform  string
+	Seller    string
+	Order     string // its number; empty: it concerns none
+	WorkOrder string // its id; empty: it concerns none
+	Lines     []string
+	App       string
+	At        time.Time
+	Params    map[string]string // as received
+	Warnings  []string
+}
+
+// Events returns what the gateway has accepted, the oldest first, at most 10,000.
+func (g *Gateway) Events() ([]Event, error) {
+	found, _, err := g.store.Events(context.Background(), order.EventFilter{Limit: 10_000})
+	events := make([]Event, len(found))
+	for i, e := range found {
+		events[i] = Event{
+			Seq: e.Seq, ID: e.ID, API: e.API, Platform: e.Order.Platform, Seller: e.Order.Seller, Order: e.Order.Number,
+			WorkOrder: e.WorkOrder.ID, Lines: e.Lines, App: e.App, At: e.At, Warnings: e.Warnings,
+		}
+		if err := json.Unmarshal(e.Record, &events[i]); err != nil { // params
+			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+	}
+	return events, err
+}
+
+// Order is an order as the gateway knows it.
+type Order struct {
+	Platform string
+	Seller   string
+	Number   string
+	Stage    string // state of the line that has come least far
+	Lines    []Line
+}
+
+// Line is a sub order or order line.
+type Line struct {
+	Number string
+	State  string
+}
+
+// Order returns an order: its platform is "taobao" or a code such as JD, its
+// seller that of the session. The error is [ErrNoOrder] when there is none.
+func (g *Gateway) Order(platform, seller, number string) (Order, error) {
+	found, _, err := g.store.Orders(context.Background(), order.OrderFilter{Key: order.Key{Platform: platform, Seller: seller, Number: number}, Limit: 1})
+	if err != nil {
+		return Order{}, err
+	}
+	if len(found) == 0 {
+		return Order{}, ErrNoOrder
+	}
+	o := found[0]
+	out := Order{Platform: o.Platform, Seller: o.Seller, Number: o.Number, Stage: string(o.Stage)}
+	for _, l := range o.Lines {
+		out.Lines = append(out.Lines, Line{Number: l.Number, State: string(l.State)})
+	}
+	return out, nil
+}
+
+// ErrNoOrder means that the gateway knows no such order.
+var ErrNoOrder = errors.New("no such order")
