@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/bench"
+)
+
+type benchCmd struct {
+	Ingest benchIngestCmd `cmd:"" help:"event.produce and its batch, against a bare server, raw commits and the disk."`
+	Mixed  benchMixedCmd  `cmd:"" help:"All APIs at once."`
+	Growth benchGrowthCmd `cmd:"" help:"Ingest and look-ups on a large ledger, against a tenth of it."`
+	Bare   benchBareCmd   `cmd:"" hidden:"" help:"The server that stores nothing."`
+}
+
+type benchFlags struct {
+	Duration time.Duration `default:"4s" help:"How long each stage is measured (default ${default})."`
+	Rounds   int           `default:"5" help:"How often all stages are measured (default ${default})."`
+	Dir      string        `type:"existingdir" placeholder:"FOLDER" help:"Where the databases go: the disk that is measured (default: the temporary folder)."`
+	JSON     bool          `name:"json" help:"Print one JSON object instead of a table."`
+}
+
+// errWrong means that the ledger is not what was answered.
+var errWrong = errors.New("what was answered is not what the ledger holds")
+
+func (f *benchFlags) run(t *terminal, events int, measure func(*bench.Bench) (*bench.Report, error)) error {
+	if f.Duration <= 0 || f.Rounds <= 0 {
+		return misused("--duration and --rounds must be positive")
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	r, err := measure(&bench.Bench{
+		Program: program, Version: version + " " + commit(), Dir: f.Dir, Duration: f.Duration, Rounds: f.Rounds, Events: events, Progress: t.err,
+	})
+	if err != nil {
+		return err
+	}
+	write := r.Table
+	if f.JSON {
+		write = r.JSON
+	}
+	if err := write(t.out); err != nil {
+		return err
+	}
+	if len(r.Wrong) > 0 {
+		return errWrong
+	}
+	return nil
+}
+
+type benchIngestCmd struct{ benchFlags }
+
+// Run measures and prints.
+func (cmd *benchIngestCmd) Run(t *terminal) error { return cmd.run(t, 0, (*bench.Bench).Ingest) }
+
+type benchMixedCmd struct{ benchFlags }
+
+// Run measures and prints.
+func (cmd *benchMixedCmd) Run(t *terminal) error { return cmd.run(t, 0, (*bench.Bench).Mixed) }
+
+type benchGrowthCmd struct {
+	benchFlags
+	Events int `default:"5000000" help:"How large the ledger gets (default ${default})."`
+}
+
+// Run measures and prints.
+func (cmd *benchGrowthCmd) Run(t *terminal) error {
+	const slice = 1000 // a tenth of it must be whole batches
+	if cmd.Events < slice || cmd.Events%slice != 0 {
+		return misused("--events: want a multiple of %d", slice)
+	}
+	return cmd.run(t, cmd.Events, (*bench.Bench).Growth)
+}
+
+type benchBareCmd struct{}
+
+// Run answers until it is stopped.
+func (cmd *benchBareCmd) Run(t *terminal) error {
+	l, err := (&net.ListenConfig{}).Listen(context.WithoutCancel(t), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(t.out, fmt.Sprintf("protocols http://%s/\ndatabase none\n", l.Addr())); err != nil {
+		return err
+	}
+	return bench.Bare(t, l)
+}

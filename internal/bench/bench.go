@@ -1,0 +1,230 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/secret"
+	"github.com/ordergate/ordergate/internal/store"
+)
+
+// Bench is how to measure.
+type Bench struct {
+	Program  string        // the executable that is measured
+	Version  string        // its version, for the report
+	Dir      string        // where databases go; empty: a temporary folder
+	Duration time.Duration // of each stage
+	Rounds   int
+	Events   int       // growth: how large the ledger gets
+	Progress io.Writer // says what is being measured
+}
+
+// fastest is the most requests a second for which a stage has work ready.
+const fastest = 60_000
+
+// distinct is how many different requests a stage repeats that stores nothing.
+const distinct = 50_000
+
+// inDir runs f with a folder of its own, which goes afterwards.
+func (b *Bench) inDir(f func(dir string) error) error {
+	dir, err := os.MkdirTemp(b.Dir, "ordergate-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return f(dir)
+}
+
+func (b *Bench) say(format string, args ...any) {
+	if b.Progress != nil {
+		fmt.Fprintf(b.Progress, format+"\n", args...)
+	}
+}
+
+// tries is how often a disturbed stage is measured.
+const tries = 3
+
+// undisturbed measures a stage until nothing disturbs it, at most so often.
+func (b *Bench) undisturbed(measure func() (Stage, error)) (s Stage, err error) {
+	for range tries {
+		if s, err = measure(); err != nil || !s.Noisy {
+			break
+		}
+	}
+	if err == nil {
+		noisy := ""
+		if s.Noisy {
+			noisy = ", noisy"
+		}
+		b.say("  %-10s %4d conns  %8.0f/s  p50 %.3f ms  p99 %.3f ms  %.0f us CPU%s", s.Name, s.Conns, s.Rate, s.P50, s.P99, s.CPU, noisy)
+	}
+	return s, err
+}
+
+// measured puts a load on a server. Each request counts per times.
+func (b *Bench) measured(name string, p *process, conns, per int, w work) (Stage, *outcome, error) {
+	before := readClock(p.cmd.Process.Pid)
+	out, err := load(p.protocol, conns, b.Duration, w)
+	after := readClock(p.cmd.Process.Pid)
+	if err != nil {
+		return Stage{}, nil, err
+	}
+	if out.failed != nil {
+		return Stage{}, nil, fmt.Errorf("%s: %w", name, out.failed)
+	}
+	n := float64(out.sent * per)
+	s := Stage{
+		Name: name, Conns: conns, Rate: n / out.duration.Seconds(),
+		CPU:   float64((after.child - before.child).Microseconds()) / n,
+		RSS:   peakRSS(p.cmd.Process.Pid),
+		Noisy: noisy(before, after),
+	}
+	s.P50, s.P99 = percentiles(out.took)
+	return s, out, nil
+}
+
+// bare measures the limit A.
+func (b *Bench) bare(conns int, w work) (Stage, error) {
+	w.cycle = true
+	return b.undisturbed(func() (s Stage, err error) {
+		err = b.inDir(func(dir string) error {
+			p, err := b.startBare(dir)
+			if err != nil {
+				return err
+			}
+			defer p.kill()
+			s, _, err = b.measured("A", p, conns, 1, w)
+			return err
+		})
+		return s, err
+	})
+}
+
+// durable measures a fresh gateway and compares its ledger with what was
+// answered: check is given the ledger and how many requests were sent.
+func (b *Bench) durable(name string, conns, per int, w work, check func(order.Store, int) error) (Stage, error) {
+	return b.undisturbed(func() (s Stage, err error) {
+		err = b.inDir(func(dir string) error {
+			p, err := b.startGateway(dir)
+			if err != nil {
+				return err
+			}
+			var out *outcome
+			if s, out, err = b.measured(name, p, conns, per, w); err != nil {
+				p.kill()
+				return err
+			}
+			if err := p.stop(); err != nil {
+				return fmt.Errorf("stopping the gateway: %w", err)
+			}
+			return withLedger(dir, func(s order.Store) error { return check(s, out.sent) })
+		})
+		return s, err
+	})
+}
+
+// withLedger opens what a stopped gateway left.
+func withLedger(dir string, f func(order.Store) error) (err error) {
+	s, err := openStore(dir)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closing := s.Close(); err == nil {
+			err = closing
+		}
+	}()
+	return f(s)
+}
+
+func openStore(dir string) (order.Store, error) {
+	file := filepath.Join(dir, databaseFile)
+	key, err := secret.Load(file + ".key")
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(context.Background(), "sqlite:"+file, store.Options{Key: key, Log: slog.New(slog.DiscardHandler)})
+}
+
+// raw measures group commits of the same events without HTTP: as many callers,
+// each waiting for its own.
+func (b *Bench) raw(callers int) (Stage, error) {
+	return b.undisturbed(func() (s Stage, err error) {
+		err = b.inDir(func(dir string) error {
+			return withLedger(dir, func(ledger order.Store) error {
+				s, err = b.commits(ledger, callers)
+				return err
+			})
+		})
+		return s, err
+	})
+}
+
+func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
+	at := time.Now()
+	tasks := make([]*order.Task, int(b.Duration.Seconds()*fastest))
+	app := &order.App{Key: appKey}
+	for i := range tasks {
+		r := produced(i, at)
+		work, err := order.Rules[0].Judge(&order.Call{
+			API: contract.EventProduce, App: app, Seller: seller, Request: r, At: at,
+			Record: order.Record{RequestID: "bench", Format: "json", Digest: "hmac-sha256", Params: contract.EventProduce.Params(r)},
+		})
+		if err != nil {
+			return Stage{}, err
+		}
+		tasks[i] = work.Tasks[0]
+	}
+	var mu sync.Mutex
+	var took []time.Duration
+	var failed error
+	next := make(chan *order.Task, len(tasks))
+	for _, t := range tasks {
+		next <- t
+	}
+	close(next)
+	before := readClock(0)
+	deadline := before.at.Add(b.Duration)
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			var own []time.Duration
+			var err error
+			for began := time.Now(); began.Before(deadline) && err == nil; {
+				t, ok := <-next
+				if !ok {
+					break
+				}
+				if err = ledger.Commit(context.Background(), t); err == nil {
+					err = t.Err
+				}
+				now := time.Now()
+				own = append(own, now.Sub(began))
+				began = now
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, own...)
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	all.Wait()
+	after := readClock(0)
+	n := float64(len(took))
+	s := Stage{
+		Name: "store", Conns: callers, Rate: n / after.at.Sub(before.at).Seconds(), CPU: float64((after.own - before.own).Microseconds()) / n,
+		Noisy: noisy(before, after),
+	}
+	s.P50, s.P99 = percentiles(took)
+	return s, failed
+}

@@ -1,0 +1,216 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// Of the growth load: the ledger that a full one is compared with is a tenth of
+// it; look-ups of orders on each.
+const (
+	smallShare = 10
+	lookups    = 500
+)
+
+// Growth fills a ledger and compares ingest on it with ingest on a tenth of it:
+// the same file as it was then. It measures a look-up of an order on both.
+func (b *Bench) Growth() (*Report, error) {
+	r := newResults()
+	err := b.inDir(func(dir string) error {
+		small, large := filepath.Join(dir, "small"), filepath.Join(dir, "large")
+		for _, d := range []string{small, large} {
+			if err := os.Mkdir(d, 0o700); err != nil {
+				return err
+			}
+		}
+		if err := b.fill(large, 0, b.Events/smallShare); err != nil {
+			return err
+		}
+		for _, suffix := range []string{"", ".key"} {
+			if err := copyFile(filepath.Join(small, databaseFile+suffix), filepath.Join(large, databaseFile+suffix)); err != nil {
+				return err
+			}
+		}
+		if err := b.fill(large, b.Events/smallShare, b.Events); err != nil {
+			return err
+		}
+		filled := map[string]int{small: b.Events / smallShare, large: b.Events}
+		for round := range b.Rounds {
+			b.say("round %d of %d", round+1, b.Rounds)
+			if err := b.growthRound(r, round, small, large, filled); err != nil {
+				return err
+			}
+		}
+		for d, n := range filled {
+			err := withLedger(d, func(s order.Store) error {
+				got, err := lastSeq(s)
+				if err == nil && got != n {
+					r.fail("%d events were answered, the ledger has %d", n, got)
+				}
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return r.report(environment(b.dir(), b.Version)), err
+}
+
+// lastSeq is how many events a ledger has that never lost one: seq starts at 1
+// and leaves no gap.
+func lastSeq(s order.Store) (int, error) {
+	task := &order.Task{Decide: func(*order.View) (order.Decision, error) { return order.Decision{Probe: true}, nil }}
+	if err := s.Commit(context.Background(), task); err != nil {
+		return 0, err
+	}
+	low, high := int64(0), int64(1)<<40
+	for low < high { // the last seq behind which there is nothing
+		middle := (low + high) / 2
+		events, _, err := s.Events(context.Background(), order.EventFilter{After: middle, Limit: 1})
+		if err != nil {
+			return 0, err
+		}
+		if len(events) == 0 {
+			high = middle
+		} else {
+			low = events[0].Seq
+		}
+	}
+	return int(low), nil
+}
+
+// fillSlice is how many events are signed at a time while a ledger is filled.
+const fillSlice = 100_000
+
+// fill brings a ledger from one number of events to another.
+func (b *Bench) fill(dir string, from, to int) error {
+	b.say("filling the ledger to %d events", to)
+	p, err := b.startGateway(dir)
+	if err != nil {
+		return err
+	}
+	for first := from; first < to; first += fillSlice {
+		n := min(fillSlice, to-first)
+		w := batchRequests(first, n/batchSize, batchSize, time.Now())
+		started := time.Now()
+		out, err := load(p.protocol, batchConns, time.Hour, w)
+		if err == nil {
+			err = out.failed
+		}
+		if err != nil {
+			p.kill()
+			return err
+		}
+		b.say("  %d events, %.0f/s", first+n, float64(n)/time.Since(started).Seconds())
+	}
+	return p.stop()
+}
+
+func (b *Bench) growthRound(r *results, round int, small, large string, filled map[string]int) error {
+	measured := map[string]Stage{}
+	order := []string{small, large}
+	if round%2 == 1 {
+		order = []string{large, small}
+	}
+	for _, dir := range order {
+		p, err := b.startGateway(dir)
+		if err != nil {
+			return err
+		}
+		events := filled[dir]
+		look, err := b.lookup(p, events)
+		if err != nil {
+			p.kill()
+			return err
+		}
+		s, err := b.undisturbed(func() (Stage, error) {
+			w := produceRequests(filled[dir], int(b.Duration.Seconds()*fastest), time.Now())
+			s, out, err := b.measured(filepath.Base(dir), p, many, 1, w)
+			if err == nil {
+				filled[dir] += out.sent
+			}
+			return s, err
+		})
+		if err != nil {
+			p.kill()
+			return err
+		}
+		if err := p.stop(); err != nil {
+			return err
+		}
+		look.Name += " " + filepath.Base(dir)
+		measured[dir] = r.add(round, s)
+		r.add(round, look)
+		if dir == large {
+			r.ratio("lookup_p99_ms", look.P99, look)
+			r.ratio("lookup_p50_ms", look.P50, look)
+		}
+		r.ratio("rss_mb", s.RSS, s)
+	}
+	r.ratio("growth", measured[large].Rate/measured[small].Rate, measured[small], measured[large])
+	return nil
+}
+
+// lookup reads orders with their lines and time lines over the management API.
+func (b *Bench) lookup(p *process, events int) (Stage, error) {
+	took := make([]time.Duration, lookups)
+	before := readClock(p.cmd.Process.Pid)
+	for i := range took {
+		o, _ := event(rand.IntN(events))
+		request, err := http.NewRequest(http.MethodGet, "http://"+p.admin+"/v1/orders/taobao/"+orderNumber(o), nil)
+		if err != nil {
+			return Stage{}, err
+		}
+		request.Header.Set("Authorization", "Bearer "+adminToken)
+		started := time.Now()
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return Stage{}, err
+		}
+		body, err := io.ReadAll(response.Body)
+		took[i] = time.Since(started)
+		if err := errors.Join(err, response.Body.Close()); err != nil {
+			return Stage{}, err
+		}
+		var found struct {
+			Number   string
+			Timeline []struct{ Seq int64 }
+		}
+		if err := json.Unmarshal(body, &found); err != nil || found.Number != orderNumber(o) || len(found.Timeline) == 0 {
+			return Stage{}, fmt.Errorf("look-up of order %s: HTTP %s %.200s", orderNumber(o), response.Status, body)
+		}
+	}
+	after := readClock(p.cmd.Process.Pid)
+	s := Stage{
+		Name: "lookup", Conns: 1, Rate: lookups / after.at.Sub(before.at).Seconds(), CPU: float64((after.child - before.child).Microseconds()) / lookups,
+		RSS: peakRSS(p.cmd.Process.Pid), Noisy: noisy(before, after),
+	}
+	s.P50, s.P99 = percentiles(took)
+	return s, nil
+}
+
+func copyFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}

@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// kinds is what ten calls of the mixed load are. Each API has a range of orders
+// of its own, so that every call is answered yes.
+var kinds = []*contract.API{
+	contract.EventProduce, contract.EventProduce, contract.EventEmit, contract.EventProduce, contract.EventProduce,
+	contract.EventsProduce, contract.EventProduce, contract.EventProduce, contract.EventEmit, contract.EventProduce,
+}
+
+// Of the mixed load: events in one events.produce, and the first event of each
+// API that shares orders with another.
+const (
+	mixedSize = 10
+	apart     = 100_000_000
+)
+
+func mixedRequest(i int, at time.Time) []byte {
+	switch api := kinds[i%len(kinds)]; api {
+	case contract.EventEmit:
+		return request(api, emitted(i, at), at)
+	case contract.EventsProduce:
+		events := make([]*contract.EventProduceRequest, mixedSize)
+		for j := range events {
+			events[j] = produced(apart+i/len(kinds)*mixedSize+j, at)
+		}
+		return request(api, &contract.EventsProduceRequest{Messages: contract.Messages(events...)}, at)
+	default:
+		return request(api, produced(i, at), at)
+	}
+}
+
+// Mixed measures all APIs at once.
+func (b *Bench) Mixed() (*Report, error) {
+	r := newResults()
+	for round := range b.Rounds {
+		b.say("round %d of %d", round+1, b.Rounds)
+		now := time.Now()
+		most := max(int(b.Duration.Seconds()*fastest), distinct)
+		w := work{requests: build(most, func(i int) []byte { return mixedRequest(i, now) }), accept: []byte(`success":true`)}
+		a, err := b.bare(some, produceRequests(0, distinct, now))
+		if err != nil {
+			return nil, err
+		}
+		for _, conns := range []int{1, some, many} {
+			mixed, err := b.durable("mixed", conns, 1, w, func(s order.Store, sent int) error {
+				want := map[string]int{}
+				for i := range sent {
+					if api := kinds[i%len(kinds)]; api == contract.EventsProduce {
+						want[contract.EventProduce.Method] += mixedSize
+					} else {
+						want[api.Method]++
+					}
+				}
+				if err := sameCounts(s, want); err != nil {
+					r.fail("%v", err)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			r.add(round, mixed)
+			if conns == some {
+				r.ratio("mixed_64_to_A", mixed.Rate/a.Rate, mixed, a)
+			}
+			r.ratio("rss_mb", mixed.RSS)
+		}
+		r.add(round, a)
+	}
+	return r.report(environment(b.dir(), b.Version)), nil
+}
