@@ -35,6 +35,7 @@ func generated(t *testing.T) map[string]string {
 	files := map[string]string{
 		"docs/reference/cli.md": cliReference(t),
 		"docs/reference/top.md": topReference(),
+		"docs/reference/verify.md": verifyReference(),
 	}
 	for _, rule := range order.Rules {
 		files["docs/reference/"+rule.API.Method+".md"] = apiReference(rule.API, rule.Warnings)
@@ -203,10 +204,20 @@ func topReference() string {
 	return b.String()
 }
 
+func verifyReference() string {
+	var b strings.Builder
+	b.WriteString("# Mistakes that `ordergate verify` names\n\nIts first line is `valid`, or `invalid:` and one of these. For each there is a request in `testdata/verify`.\n\n")
+	b.WriteString(row("mistake", "what was done", "what to do") + row("---", "---", "---"))
+	for _, m := range wire.Mistakes() {
+		b.WriteString(row(code(m.Name), strings.Replace(m.Text, "%s", "…", 1), m.Fix))
+	}
+	return b.String()
+}
+
 func cliReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 misused. Every flag can be given as the environment variable that stands behind it.\n")
-	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"call"}, {"version"}} {
+	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"call"}, {"verify"}, {"bench", "ingest"}, {"bench", "mixed"}, {"bench", "growth"}, {"version"}} {
 		help := helpText(t, append(command, "--help"))
 		title := strings.Join(append([]string{"ordergate"}, command...), " ")
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", title, help)

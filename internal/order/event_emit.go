@@ -18,8 +18,9 @@ var WarnOlder = Warning{"older", "its ts lies before that of the work order's st
 // emitted is one event.emit, read as the rules see it. Blank fields are empty.
 type emitted struct {
 	contract.EventEmitRequest
-	call  *Call
-	event string // our id
+	call   *Call
+	event  string // our id
+	record json.RawMessage
 }
 
 // emitEvent judges taobao.bcpush.isv.event.emit. The order of the checks is that
@@ -42,7 +43,7 @@ func emitEvent(c *Call) (*Work, error) {
 	case e.EventID+e.WorkOrderID+e.PlanID+e.OrderID == "":
 		return &Work{Sum: func() any { return contract.EventEmitDeclined(contract.EventNamesNothing) }}, nil
 	}
-	e.event = NewEventID()
+	e.event, e.record = NewEventID(), c.Record.JSON()
 	t := &Task{Decide: e.decide}
 	if e.OrderID != "" {
 		t.Orders = []Key{e.order()}
@@ -83,7 +84,7 @@ func (e *emitted) decide(v *View) (Decision, error) {
 	}
 	event := Event{
 		ID: e.event, API: e.call.API.Method, App: e.call.App.Key, At: e.call.At,
-		Record: e.call.Record.JSON(), Answer: e.call.API.JSON(reply),
+		Record: e.record, Answer: e.call.API.JSON(reply),
 	}
 	if e.OrderID != "" {
 		event.Order = e.order()

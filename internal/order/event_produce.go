@@ -50,6 +50,7 @@ type produced struct {
 	*contract.EventProduceRequest
 	call     *Call
 	id       string // of the event
+	record   json.RawMessage
 	order    Key
 	state    State    // empty: the status moves nothing
 	lines    []string // empty: the whole order
@@ -75,7 +76,7 @@ func (p *produced) judge() (*Task, error) {
 		return nil, err
 	}
 	p.read()
-	p.id = NewEventID()
+	p.id, p.record = NewEventID(), p.call.Record.JSON() // here, not in the turn of the one that decides
 	return &Task{Orders: []Key{p.order}, Decide: p.decide}, nil
 }
 
@@ -261,7 +262,7 @@ func (p *produced) decide(v *View) (Decision, error) {
 		Orders: []Change{change},
 		Events: []Event{{
 			ID: p.id, API: p.call.API.Method, Order: p.order, Lines: p.lines,
-			App: p.call.App.Key, At: p.call.At, Record: p.call.Record.JSON(),
+			App: p.call.App.Key, At: p.call.At, Record: p.record,
 			Answer: p.call.API.JSON(reply), Warnings: warnings,
 		}},
 	}, nil

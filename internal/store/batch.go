@@ -37,6 +37,7 @@ type writes struct {
 type dirty struct {
 	*order.Order
 	header bool
+	loaded int             // how many of its lines were loaded; the others are new
 	lines  map[string]bool // numbers of lines that changed
 	marks  []order.Mark    // new ones
 }
@@ -167,6 +168,7 @@ func (w *writes) apply(change order.Change, view *order.View) {
 	o, ok := w.byKey[change.Key]
 	if !ok {
 		o = &dirty{Order: view.Orders[change.Key]}
+		o.loaded = len(o.Lines)
 		w.byKey[change.Key] = o
 		w.orders = append(w.orders, o)
 	}

@@ -172,15 +172,15 @@ func TestForeignLock(t *testing.T) {
 	}
 }
 
-// Durability rests on this setting.
-func TestSynchronousFull(t *testing.T) {
+// Durability rests on these settings.
+func TestSettings(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/x.db", options(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "foreign_keys": "1"} {
+	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "page_size": "8192"} {
 		var got string
 		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write, "PRAGMA "+pragma, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 			got = row.ColumnText(0)
@@ -188,6 +188,33 @@ func TestSynchronousFull(t *testing.T) {
 		}})
 		if err != nil || got != want {
 			t.Errorf("%s is %s, want %s: %v", pragma, got, want, err)
+		}
+	}
+}
+
+// The keys that refer to other rows are not looked up when they are written.
+func TestReferencesHold(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), "sqlite:"+t.TempDir()+"/x.db", options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	commit(t, s, order.Declare(order.Declared{
+		Apps: []*order.App{{Key: "a", Protocol: contract.TOP, Secret: "s"}}, Sessions: []*order.Session{{Token: "t", AppKey: "a"}},
+		Orders: []order.Import{{Key: key("9"), Lines: []order.ImportLine{{Number: "1"}}}},
+	}))
+	commit(t, s, report("1", contract.StatusTransfer), report("1", contract.StatusOut), report("2", "QIMEN_SPLIT"), emitted("1", "1", "a"), emitted("2", "2", "a"))
+	commit(t, s, report("1", contract.StatusCheck), report("9", contract.StatusOut))
+	for _, check := range []string{"foreign_key_check", "integrity_check"} {
+		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write, "PRAGMA "+check, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+			if text := row.ColumnText(0); text != "ok" {
+				t.Errorf("%s: %s row %d refers to no row of %s", check, text, row.ColumnInt64(1), row.ColumnText(2))
+			}
+			return nil
+		}})
+		if err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -126,7 +126,8 @@ const (
 	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
-	upsertLine  = "INSERT INTO line (order_id, number, kind, quantity, state, supplier_code) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET kind = excluded.kind, quantity = excluded.quantity, state = excluded.state, supplier_code = excluded.supplier_code"
+	insertLine  = "INSERT INTO line (kind, quantity, state, supplier_code, order_id, number) VALUES (?, ?, ?, ?, ?, ?)"
+	updateLine  = "UPDATE line SET kind = ?, quantity = ?, state = ?, supplier_code = ? WHERE order_id = ? AND number = ?"
 	insertMark  = "INSERT INTO mark (order_id, status, erp_order_id, detail, line) VALUES (?, ?, ?, ?, ?)"
 	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -150,11 +151,15 @@ func (s *sqliteStore) writeOrder(o *dirty) error {
 	if err != nil {
 		return err
 	}
-	for _, l := range o.Lines {
+	for i, l := range o.Lines {
 		if !o.lines[l.Number] {
 			continue
 		}
-		if err := exec(s.write, upsertLine, o.ID, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode); err != nil {
+		statement := insertLine
+		if i < o.loaded {
+			statement = updateLine
+		}
+		if err := exec(s.write, statement, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode, o.ID, l.Number); err != nil {
 			return err
 		}
 	}

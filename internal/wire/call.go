@@ -39,6 +39,8 @@ type TOP struct {
 	// Large has a place for each body over SmallBody that may be in memory; nil
 	// does not limit them.
 	Large chan struct{}
+
+	asReceived bool // calls keep their parameters as they were received
 }
 
 // Call is one received request, opened: its parameters wherever they were
@@ -49,6 +51,9 @@ type Call struct {
 	Document string           // body that is neither form nor multipart; signed as sent
 	Files    bool             // it uploads files, which are neither signed nor parameters
 	Broken   bool             // a parameter does not decode
+
+	received []contract.Param // in their order, repeats included; the first inQuery stood in the URL
+	inQuery  int
 }
 
 // Get returns a parameter as it was received.
@@ -96,11 +101,15 @@ func (p TOP) open(w http.ResponseWriter, r *http.Request, contentType string) (*
 	in.text.Grow(len(r.URL.RawQuery) + body.Len())
 	in.spans = make([]span, 0, 24)
 	in.form(r.URL.RawQuery)
+	c.inQuery = len(in.spans)
 	if err == nil && body.Len() > 0 {
 		err = c.readBody(&in, contentType, body)
 	}
 	if err == nil && len(in.spans) > MaxParams {
 		err = errTooMany
+	}
+	if p.asReceived {
+		c.received = in.all()
 	}
 	c.Params = in.params()
 	c.Broken = in.broken

@@ -92,6 +92,13 @@ var unhex = func() (t [256]int16) {
 // params returns what was read, sorted by name, one value a name: the first
 // that was read, so the query is read before the body.
 func (r *reader) params() []contract.Param {
+	params := r.all()
+	slices.SortStableFunc(params, byName)
+	return slices.CompactFunc(params, func(a, b contract.Param) bool { return a.Name == b.Name })
+}
+
+// all returns what was read, in its order.
+func (r *reader) all() []contract.Param {
 	text := r.text.String()
 	params := make([]contract.Param, len(r.spans))
 	for i, s := range r.spans {
@@ -99,8 +106,7 @@ func (r *reader) params() []contract.Param {
 		r.broken = r.broken || !utf8.ValidString(p.Name) || !utf8.ValidString(p.Value)
 		params[i] = p
 	}
-	slices.SortStableFunc(params, byName)
-	return slices.CompactFunc(params, func(a, b contract.Param) bool { return a.Name == b.Name })
+	return params
 }
 
 func byName(a, b contract.Param) int { return strings.Compare(a.Name, b.Name) }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+type verifyCmd struct {
+	File   string          `arg:"" help:"Raw HTTP request, as call --dry-run prints it; - for standard input."`
+	Secret contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
+	Now    string          `placeholder:"TIME" help:"When the request was received, yyyy-MM-dd HH:mm:ss in GMT+8 (default: now; then a request that is merely old is valid)."`
+}
+
+// errInvalid means that the request has a mistake; it has been printed.
+var errInvalid = errors.New("the request would be refused")
+
+// Run says valid, or names the mistake.
+func (cmd *verifyCmd) Run(t *terminal) error {
+	now := time.Now()
+	if cmd.Now != "" {
+		var ok bool
+		if now, ok = contract.ParseTime(cmd.Now); !ok {
+			return misused("--now %q: want yyyy-MM-dd HH:mm:ss", cmd.Now)
+		}
+	}
+	raw, err := readInput(cmd.File)
+	if err != nil {
+		return err
+	}
+	request, err := parseRequest(raw)
+	if err != nil {
+		return misused("%s is no HTTP request: %v", cmd.File, err)
+	}
+	found, err := wire.TOP{}.Explain(request, cmd.Secret, now)
+	if err != nil {
+		return misused("%s cannot be read: %v", cmd.File, err)
+	}
+	if found.Mistake == wire.ClockOff && cmd.Now == "" {
+		fmt.Fprintf(t.out, "valid\nits timestamp is %s off by now; judge it with --now\n", found.Detail)
+		return nil
+	}
+	if found.Mistake == nil {
+		_, err := fmt.Fprintln(t.out, "valid")
+		return err
+	}
+	text := strings.Replace(found.Mistake.Text, "%s", found.Detail, 1)
+	fmt.Fprintf(t.out, "invalid: %s\n%s\nfix: %s\n", found.Mistake.Name, text, found.Mistake.Fix)
+	if !found.Mistake.Clock {
+		fmt.Fprintln(t.out, explain(found.Digest, found.Signed))
+	}
+	return errInvalid
+}
+
+// maxInput is how large a request may be, in bytes.
+const maxInput = 4 << 20
+
+func readInput(name string) ([]byte, error) {
+	in := io.ReadCloser(os.Stdin)
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		in = f
+	}
+	defer in.Close()
+	return io.ReadAll(io.LimitReader(in, maxInput))
+}
+
+// parseRequest reads a request whose line ends an editor may have changed, and
+// whose length may no longer be what its header says.
+func parseRequest(raw []byte) (*http.Request, error) {
+	head, body, found := bytes.Cut(raw, []byte("\r\n\r\n"))
+	if other, rest, ok := bytes.Cut(raw, []byte("\n\n")); ok && (!found || len(other) < len(head)) {
+		head, body = other, rest
+	}
+	head = bytes.TrimLeft(head, "\r\n")
+	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"), bytes.NewReader(body))))
+	if err != nil {
+		return nil, err
+	}
+	if len(r.TransferEncoding) > 0 {
+		return r, nil
+	}
+	if n, err := strconv.Atoi(r.Header.Get("Content-Length")); err == nil && n < len(body) && len(bytes.TrimRight(body[n:], "\r\n")) == 0 {
+		body = body[:n] // a line end of the file's own
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return r, nil
+}
