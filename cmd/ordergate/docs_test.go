@@ -33,8 +33,8 @@ const generatedNote = "<!-- Made from the tables in the code by `make gen`; a te
 // generated are the files that are made whole.
 func generated(t *testing.T) map[string]string {
 	files := map[string]string{
-		"docs/reference/cli.md": cliReference(t),
-		"docs/reference/top.md": topReference(),
+		"docs/reference/cli.md":    cliReference(t),
+		"docs/reference/top.md":    topReference(),
 		"docs/reference/verify.md": verifyReference(),
 	}
 	for _, rule := range order.Rules {
