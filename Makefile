@@ -37,7 +37,8 @@ fuzz: ## every fuzz target for T each
 		package=$$(grep -rlE "^func $$target\(" --include=*_test.go . | xargs -n1 dirname); \
 		echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) $$package; done
 
-bench: ## Go benchmarks of what runs per call
+bench: build ## Go benchmarks of what runs per call, then the gateway against its limits
 	go test -run '^$$' -bench . -benchmem ./...
+	bin/ordergate bench ingest
 
 .PHONY: help build test check gen race crash fuzz bench
