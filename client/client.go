@@ -130,7 +130,7 @@ func call[Reply any](ctx context.Context, c *Client, api *contract.API, request 
 		if !ok {
 			return reply, late, err
 		}
-		late = late || outcomeUnknown(err)
+		late = late || !untouched(err)
 		if stopped := wait(ctx, pause); stopped != nil {
 			return reply, late, errors.Join(err, stopped)
 		}
@@ -143,6 +143,13 @@ func again(err error, repeats bool) bool {
 		return false // a garbled answer will not get better
 	}
 	return Advice(err) == contract.Retry && (repeats || !outcomeUnknown(err)) || errors.Is(err, ErrUnknown) && repeats
+}
+
+// untouched reports that a try certainly changed nothing. A backend that failed
+// may have failed after its work.
+func untouched(err error) bool {
+	unreached, ok := errors.AsType[*Unreached](err)
+	return ok && !unreached.Sent || errors.Is(err, contract.Throttled) || errors.Is(err, contract.Busy)
 }
 
 func outcomeUnknown(err error) bool {

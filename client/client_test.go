@@ -105,6 +105,7 @@ func TestRetries(t *testing.T) {
 		"a broken connection, not repeatable":      {emit, []any{reset, emitYes}, client.Retry{}, 1, 0, client.ErrUnknown},
 		"a repeat that was refused had arrived":    {produce, []any{reset, repeated}, client.Retry{}, 2, 100 * time.Millisecond, nil},
 		"a repeat after a read timeout as well":    {produce, []any{refusal(15, "isp.http-read-timeout", ""), repeated}, client.Retry{}, 2, 100 * time.Millisecond, nil},
+		"a repeat after a failed backend":          {produce, []any{refusal(10, "isp.remote-service-error", ""), repeated}, client.Retry{}, 2, 100 * time.Millisecond, nil},
 		"a repeat after a busy platform is none":   {produce, []any{refusal(10, "isp.system-busy", ""), repeated}, client.Retry{}, 2, 100 * time.Millisecond, contract.AlreadyBackflow},
 		"a bad gateway, repeatable":                {produce, []any{502, produceYes}, client.Retry{}, 2, 100 * time.Millisecond, nil},
 		"a bad gateway, not repeatable":            {emit, []any{502, emitYes}, client.Retry{}, 1, 0, client.ErrUnknown},

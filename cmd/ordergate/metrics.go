@@ -23,7 +23,7 @@ func newMetrics() *metrics {
 	fast := prometheus.ExponentialBuckets(0.0001, 2, 16) // 0.1 ms to 3.3 s
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		calls:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ordergate_calls_total", Help: "Calls answered, by API (empty: none that is known) and answer: ok, or the sub_code that refused it, or its code."}, []string{"api", "answer"}),
+		calls:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ordergate_calls_total", Help: "Calls answered, by API (empty: none that is known) and answer: ok, the sub_code that refused it or its code, or no for a batch with a refused event."}, []string{"api", "answer"}),
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ordergate_call_duration_seconds", Help: "Time from the request's headers to the answer.", Buckets: fast}, []string{"api"}),
 		commits:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ordergate_commits_total", Help: "Transactions, by result: ok or failed."}, []string{"result"}),
 		commit:   prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ordergate_commit_duration_seconds", Help: "Time of a transaction, rules and sync included.", Buckets: fast}),
