@@ -8,9 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/wire"
@@ -117,7 +120,10 @@ func (c *Client) WithSession(session contract.Secret) *Client {
 // call makes one call of an API and tries again where that is right. Late says
 // that an earlier try may have arrived. A no within a normal answer comes with
 // the reply.
-func call[Reply any](ctx context.Context, c *Client, api *contract.API, request any) (reply *Reply, late bool, err error) {
+func call[Request, Reply any](ctx context.Context, c *Client, api *contract.API, request *Request) (reply *Reply, late bool, err error) {
+	if err := sendable(api, request); err != nil {
+		return nil, false, err
+	}
 	params := api.Params(request)
 	repeats := api.Repeats(request)
 	for try := 1; ; try++ {
@@ -135,6 +141,19 @@ func call[Reply any](ctx context.Context, c *Client, api *contract.API, request 
 			return reply, late, errors.Join(err, stopped)
 		}
 	}
+}
+
+// sendable refuses what cannot be written: nothing, and texts that are not UTF-8.
+func sendable[Request any](api *contract.API, request *Request) error {
+	if request == nil {
+		return errors.New("client: the request is nil")
+	}
+	for _, p := range api.Params(request) {
+		if !utf8.ValidString(p.Value) {
+			return fmt.Errorf("client: %s is not UTF-8", p.Name)
+		}
+	}
+	return nil
 }
 
 // again decides whether a failed try may be repeated.
@@ -186,9 +205,10 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 	if err != nil {
 		return nil, err
 	}
-	response, err := c.http().Do(sealed.Request)
+	var way way
+	response, err := c.http().Do(sealed.Request.WithContext(httptrace.WithClientTrace(ctx, way.trace())))
 	if err != nil {
-		return nil, unreached(err)
+		return nil, way.unreached(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
@@ -241,13 +261,23 @@ func (c *Client) http() *http.Client {
 	return plain
 }
 
+// way is how far a request came. A transport of the caller's own may not tell.
+type way struct{ sought, found atomic.Bool }
+
+func (w *way) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { w.sought.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { w.found.Store(true) },
+	}
+}
+
 // unreached tells a call that never left from one that may have arrived. The
 // library's text holds the URL with the session; the reason does not.
-func unreached(err error) error {
+func (w *way) unreached(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	dialing, ok := errors.AsType[*net.OpError](err)
-	_, unresolved := errors.AsType[*net.DNSError](err)
-	return &Unreached{Sent: !unresolved && (!ok || dialing.Op != "dial"), Err: err}
+	left := w.found.Load() || !w.sought.Load() && (!ok || dialing.Op != "dial")
+	return &Unreached{Sent: left, Err: err}
 }

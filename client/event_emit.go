@@ -12,6 +12,6 @@ import (
 // A result without success is an error, a [*contract.Refused] with the answer's
 // error_code; the reply is returned with it.
 func (c *Client) EventEmit(ctx context.Context, r *contract.EventEmitRequest) (*contract.EventEmitReply, error) {
-	reply, _, err := call[contract.EventEmitReply](ctx, c, contract.EventEmit, r)
+	reply, _, err := call[contract.EventEmitRequest, contract.EventEmitReply](ctx, c, contract.EventEmit, r)
 	return reply, err
 }

@@ -13,7 +13,7 @@ import (
 // The error is [contract.AlreadyBackflow] when the platform has the event
 // already, whoever sent it.
 func (c *Client) EventProduce(ctx context.Context, r *contract.EventProduceRequest) (*contract.EventProduceReply, error) {
-	reply, late, err := call[contract.EventProduceReply](ctx, c, contract.EventProduce, r)
+	reply, late, err := call[contract.EventProduceRequest, contract.EventProduceReply](ctx, c, contract.EventProduce, r)
 	if late && errors.Is(err, contract.AlreadyBackflow) { // a try of ours did arrive
 		return &contract.EventProduceReply{Success: true}, nil
 	}
@@ -26,8 +26,13 @@ func (c *Client) EventProduce(ctx context.Context, r *contract.EventProduceReque
 // The results stand in the order of the events. An event that was refused is no
 // error of the call: look at AllSuccess, and at each result's Refused.
 func (c *Client) EventsProduce(ctx context.Context, events ...*contract.EventProduceRequest) (*contract.EventsProduceReply, error) {
+	for _, event := range events {
+		if err := sendable(contract.EventProduce, event); err != nil {
+			return nil, err
+		}
+	}
 	request := &contract.EventsProduceRequest{Messages: contract.Messages(events...)}
-	reply, late, err := call[contract.EventsProduceReply](ctx, c, contract.EventsProduce, request)
+	reply, late, err := call[contract.EventsProduceRequest, contract.EventsProduceReply](ctx, c, contract.EventsProduce, request)
 	if reply == nil {
 		return nil, err
 	}

@@ -175,8 +175,11 @@ func (a *API) Refusal(reply any) *Refused {
 	if r, ok := reply.(interface{ refusal() *Refused }); ok {
 		return r.refusal()
 	}
-	return &Refused{Text: "the answer says no"}
+	return &Refused{Text: noSuccess}
 }
+
+// noSuccess is said of an answer that says no without a reason.
+const noSuccess = "the answer does not say that it succeeded"
 
 // Shape is how lists stand in JSON.
 type Shape bool

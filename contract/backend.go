@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,9 @@ func (r *Refused) Ban() (time.Duration, bool) {
 	before, after, _ := strings.Cut(TOPFaults[Throttled].SubText, "%s")
 	text, ok := strings.CutPrefix(r.SubText, before)
 	text, closed := strings.CutSuffix(text, after)
-	seconds, err := strconv.Atoi(text)
-	return time.Duration(seconds) * time.Second, ok && closed && err == nil
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if !ok || !closed || err != nil || seconds < 0 {
+		return 0, false
+	}
+	return time.Duration(min(seconds, math.MaxInt64/int64(time.Second))) * time.Second, true
 }

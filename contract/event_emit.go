@@ -1,5 +1,7 @@
 package contract
 
+import "cmp"
+
 // EventEmitRequest reports that a work order (工单) or a task plan changed. All
 // fields are optional; one of EventID, WorkOrderID, PlanID and OrderID must be
 // given. Source: taobao.bcpush.isv.event.emit.
@@ -105,5 +107,5 @@ func EventEmitDeclined(row *Refusal) *EventEmitReply {
 
 // refusal reads a no.
 func (r *EventEmitReply) refusal() *Refused {
-	return &Refused{Code: r.Result.ErrorCode, Text: r.Result.ErrorMessage, SubText: r.Result.Solution, Row: EventEmit.replyRow(r.Result.ErrorCode)}
+	return &Refused{Code: r.Result.ErrorCode, Text: cmp.Or(r.Result.ErrorMessage, noSuccess), SubText: r.Result.Solution, Row: EventEmit.replyRow(r.Result.ErrorCode)}
 }

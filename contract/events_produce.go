@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 )
@@ -122,14 +123,22 @@ func parseMessage(element *Node) (m Message) {
 	if !ok || event.Kind != ObjectNode {
 		return Message{Err: ParameterRequired}
 	}
-	m.Unknown = len(element.Parts) > 1
+	for _, p := range element.Parts {
+		m.Unknown = m.Unknown || p.Node != event && p.Kind != NullNode
+	}
 	for _, p := range event.Parts {
-		if _, known := EventProduce.Field(p.Name); !known {
-			m.Unknown = true
+		if p.Kind == NullNode {
+			continue
 		}
-		if p.Kind != NullNode {
-			m.Params = append(m.Params, Param{p.Name, p.Text})
+		row, known := EventProduce.Field(p.Name)
+		m.Unknown = m.Unknown || !known
+		if known && row.Go != "Extension" && p.Kind != TextNode && p.Kind != NumberNode { // ext alone may be an object
+			m.Err = cmp.Or(m.Err, About(InvalidParameter, p.Name))
 		}
+		m.Params = append(m.Params, Param{p.Name, p.Text})
+	}
+	if m.Err != nil {
+		return m
 	}
 	request, err := EventProduce.Decode(func(name string) (string, bool) {
 		value, ok := event.Get(name)

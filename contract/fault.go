@@ -102,7 +102,7 @@ var TOPFaults = [faultCount]FaultRow{
 	TooFrequent:         {Code: "8", Text: "App call exceeds limited frequency", Chinese: "应用调用频率超限", Advice: Retry, Reserved: "flow control answers 7"},
 	UserNotPermitted:    {Code: "12", Text: "Insufficient user permissions", Chinese: "用户权限不足", Advice: Fix, Reserved: "value-added APIs only"},
 	PartnerNotPermitted: {Code: "13", Text: "Insufficient partner permissions", Chinese: "合作伙伴权限不足", Advice: Fix, Reserved: "value-added APIs only"},
-	BackendFailed:       {Code: "15", Text: "Remote service error", Chinese: "远程服务出错", Advice: Retry, Reserved: "for forwarded calls, of which this version makes none"},
+	BackendFailed:       {Code: "15", Text: "Remote service error", Chinese: "远程服务出错", Advice: Stop, Reserved: "for forwarded calls, of which this version makes none"},
 	UnsupportedVersion:  {Code: "34", Text: "Unsupported version", Chinese: "不支持的版本号", Advice: Fix, Reserved: "every other version is 33"},
 	SessionNotPermitted: {Code: "42", Text: "Insufficient session permissions", Chinese: "短授权权限不足", Advice: Fix, Reserved: "sensitive APIs only"},
 	LowSecurityLevel:    {Code: "53", Text: "Insufficient security level", Chinese: "安全等级不足", Advice: Fix, Reserved: "sensitive APIs only"},

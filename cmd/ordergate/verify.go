@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +20,11 @@ import (
 type verifyCmd struct {
 	File   string          `arg:"" help:"Raw HTTP request, as call --dry-run prints it; - for standard input."`
 	Secret contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
-	Now    string          `placeholder:"TIME" help:"When the request was received, yyyy-MM-dd HH:mm:ss in GMT+8 (default: now; then a request that is merely old is valid)."`
+	Now    string          `placeholder:"TIME" help:"When the request was received, yyyy-MM-dd HH:mm:ss in GMT+8 (default: now; then a request that is merely old is valid, unless by the 8 hours of a clock in UTC)."`
 }
 
 // errInvalid means that the request has a mistake; it has been printed.
-var errInvalid = errors.New("the request would be refused")
+var errInvalid = errors.New("signature or time does not hold")
 
 // Run says valid, or names the mistake.
 func (cmd *verifyCmd) Run(t *terminal) error {
@@ -78,24 +79,40 @@ func readInput(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(in, maxInput))
 }
 
-// parseRequest reads a request whose line ends an editor may have changed, and
-// whose length may no longer be what its header says.
+// parseRequest reads a request as editors, terminals and browsers save it: other
+// line ends, a mark or an empty line in front, a line end behind, a length that
+// is no longer right, a body that is chunked no more.
 func parseRequest(raw []byte) (*http.Request, error) {
+	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, []byte("\ufeff")), "\r\n")
 	head, body, found := bytes.Cut(raw, []byte("\r\n\r\n"))
 	if other, rest, ok := bytes.Cut(raw, []byte("\n\n")); ok && (!found || len(other) < len(head)) {
 		head, body = other, rest
 	}
-	head = bytes.TrimLeft(head, "\r\n")
-	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n\r\n"), bytes.NewReader(body))))
+	line, fields, _ := bytes.Cut(head, []byte("\n"))
+	line = laterHTTP.ReplaceAll(bytes.TrimRight(line, "\r"), []byte(" HTTP/1.1"))
+	open := func(body []byte) (*http.Request, error) {
+		return http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(line), strings.NewReader("\r\n"), bytes.NewReader(fields), strings.NewReader("\r\n\r\n"), bytes.NewReader(body))))
+	}
+	r, err := open(body)
 	if err != nil {
 		return nil, err
 	}
 	if len(r.TransferEncoding) > 0 {
-		return r, nil
+		if whole, err := io.ReadAll(r.Body); err == nil {
+			body = whole
+		}
 	}
-	if n, err := strconv.Atoi(r.Header.Get("Content-Length")); err == nil && n < len(body) && len(bytes.TrimRight(body[n:], "\r\n")) == 0 {
+	n, err := strconv.Atoi(r.Header.Get("Content-Length"))
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if err != nil && strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+		n, err = len(bytes.TrimRight(body, "\r\n")), nil // a form holds no line ends
+	}
+	if err == nil && n < len(body) && len(bytes.TrimRight(body[n:], "\r\n")) == 0 {
 		body = body[:n] // a line end of the file's own
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return r, nil
 }
+
+// laterHTTP is how a request line ends that was not sent by HTTP/1.
+var laterHTTP = regexp.MustCompile(` HTTP/[23](\.0)?$`)

@@ -62,12 +62,17 @@ func TestVerifyReadsEditedFiles(t *testing.T) {
 	}
 	text := string(data)
 	for name, edited := range map[string]string{
-		"line ends":       strings.ReplaceAll(text, "\r\n", "\n"),
-		"a last line end": text + "\n",
-		"both":            strings.ReplaceAll(text, "\r\n", "\n") + "\n",
-		"no length":       regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, ""),
-		"wrong length":    regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, "Content-Length: 7\r\n"),
-		"blank in front":  "\n" + text,
+		"line ends":           strings.ReplaceAll(text, "\r\n", "\n"),
+		"a last line end":     text + "\n",
+		"both":                strings.ReplaceAll(text, "\r\n", "\n") + "\n",
+		"no length":           regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, ""),
+		"wrong length":        regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, "Content-Length: 7\r\n"),
+		"blank in front":      "\n" + text,
+		"CRLF in front":       "\r\n\r\n" + text,
+		"a mark in front":     "\ufeff" + text,
+		"HTTP/2":              strings.Replace(text, "HTTP/1.1", "HTTP/2", 1),
+		"no length, line end": regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, "") + "\n",
+		"chunked no more":     regexp.MustCompile("Content-Length: .*\r\n").ReplaceAllString(text, "Transfer-Encoding: chunked\r\n"),
 	} {
 		file := t.TempDir() + "/request"
 		if err := os.WriteFile(file, []byte(edited), 0o600); err != nil {

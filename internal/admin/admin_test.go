@@ -410,6 +410,10 @@ func TestWorkOrders(t *testing.T) {
 		t.Errorf("last event %v", last)
 	}
 	a.do(t, "GET", "/v1/work-orders/w", "", 409)
+	a.do(t, "GET", "/v1/work-orders/w?tenant_code=", "", 404)
+	if seq := a.do(t, "GET", "/v1/events?work_order=w&after=2", "", 200)["items"].([]any); len(seq) != 2 {
+		t.Errorf("%d events behind the second", len(seq))
+	}
 	a.do(t, "GET", "/v1/work-orders/x", "", 404)
 	list := a.do(t, "GET", "/v1/work-orders?limit=1", "", 200)
 	if items := list["items"].([]any); len(items) != 1 || list["next"] != "1" || items[0].(map[string]any)["history"] != nil {

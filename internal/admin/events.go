@@ -65,10 +65,11 @@ func (s *Server) registerEvents(api huma.API) {
 	huma.Register(api, huma.Operation{OperationID: "list-events", Method: http.MethodGet, Path: "/v1/events", Summary: "Read the log"},
 		func(ctx context.Context, in *struct {
 			NumberPage
-			Order string `query:"order" doc:"Order number"`
-			API   string `query:"api" doc:"Method name"`
+			Order     string `query:"order" doc:"Order number"`
+			WorkOrder string `query:"work_order" doc:"work_order_id"`
+			API       string `query:"api" doc:"Method name"`
 		}) (*listOutput[Event], error) {
-			events, more, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, API: in.API, After: in.After, Limit: in.Limit})
+			events, more, err := s.Store.Events(ctx, order.EventFilter{Order: in.Order, WorkOrderID: in.WorkOrder, API: in.API, After: in.After, Limit: in.Limit})
 			if err != nil {
 				return nil, s.failed(err)
 			}

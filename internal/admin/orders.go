@@ -94,11 +94,12 @@ func (s *Server) registerOrders(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-order", Method: http.MethodGet, Path: "/v1/orders/{platform}/{number}", Summary: "Show an order with its time line"},
 		func(ctx context.Context, in *struct {
+			given
 			Platform string `path:"platform"`
 			Number   string `path:"number"`
-			Seller   string `query:"seller" doc:"Needed when several sellers have an order of that number"`
+			Seller   string `query:"seller" doc:"Needed when several sellers have an order of that number; empty: the one without a seller"`
 		}) (*struct{ Body OrderView }, error) {
-			out, err := s.order(ctx, order.Key{Platform: in.Platform, Number: in.Number, Seller: in.Seller})
+			out, err := s.order(ctx, order.Key{Platform: in.Platform, Number: in.Number, Seller: in.Seller}, in.has("seller"))
 			if err != nil {
 				return nil, err
 			}
@@ -119,8 +120,11 @@ func (s *Server) registerOrders(api huma.API) {
 	})
 }
 
-func (s *Server) order(ctx context.Context, k order.Key) (*OrderView, error) {
-	found, _, err := s.Store.Orders(ctx, order.OrderFilter{Key: k, Limit: 2})
+func (s *Server) order(ctx context.Context, k order.Key, ofSeller bool) (*OrderView, error) {
+	found, _, err := s.Store.Orders(ctx, order.OrderFilter{Key: k, Limit: namesakes})
+	if ofSeller {
+		found = slices.DeleteFunc(found, func(o *order.Order) bool { return o.Seller != k.Seller })
+	}
 	switch {
 	case err != nil:
 		return nil, s.failed(err)

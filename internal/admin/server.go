@@ -230,6 +230,24 @@ type NumberPage struct {
 	Limit int   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
+// given knows which query parameters a request has: an empty one may be meant.
+type given struct{ names map[string][]string }
+
+// Resolve implements huma.Resolver.
+func (g *given) Resolve(ctx huma.Context) []error {
+	u := ctx.URL()
+	g.names = u.Query()
+	return nil
+}
+
+func (g *given) has(name string) bool {
+	_, ok := g.names[name]
+	return ok
+}
+
+// namesakes is how many orders or work orders of one number are looked at.
+const namesakes = 100
+
 // atMost cuts what a store returned when asked for one item more than a page
 // has, so that the last page is known to be the last.
 func atMost[S any](items []S, limit int) (page []S, more bool) {

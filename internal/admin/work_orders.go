@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,7 +25,7 @@ type WorkOrder struct {
 	Timestamp  string      `json:"ts,omitempty" doc:"ts of the event that set the status"`
 	CreatedAt  *apply.Time `json:"created_at"`
 	UpdatedAt  *apply.Time `json:"updated_at"`
-	History    []Event     `json:"history,omitzero" doc:"Its first 1000 events, oldest first"`
+	History    []Event     `json:"history,omitzero" doc:"Its first 1000 events, oldest first; the others: /v1/events?work_order="`
 }
 
 func showWorkOrder(o *order.WorkOrder) WorkOrder {
@@ -52,11 +53,12 @@ func (s *Server) registerWorkOrders(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{OperationID: "get-work-order", Method: http.MethodGet, Path: "/v1/work-orders/{id}", Summary: "Show a work order with its history"},
 		func(ctx context.Context, in *struct {
+			given
 			ID         string `path:"id"`
-			TenantCode string `query:"tenant_code" doc:"Needed when several tenants have a work order of that id"`
+			TenantCode string `query:"tenant_code" doc:"Needed when several tenants have a work order of that id; empty: the one without a tenant"`
 			App        string `query:"app" doc:"Needed when several apps have a work order of that id"`
 		}) (*struct{ Body WorkOrder }, error) {
-			out, err := s.workOrder(ctx, order.WorkOrderKey{App: in.App, Tenant: in.TenantCode, ID: in.ID})
+			out, err := s.workOrder(ctx, order.WorkOrderKey{App: in.App, Tenant: in.TenantCode, ID: in.ID}, in.has("tenant_code"))
 			if err != nil {
 				return nil, err
 			}
@@ -64,8 +66,11 @@ func (s *Server) registerWorkOrders(api huma.API) {
 		})
 }
 
-func (s *Server) workOrder(ctx context.Context, k order.WorkOrderKey) (*WorkOrder, error) {
-	found, _, err := s.Store.WorkOrders(ctx, order.WorkOrderFilter{Key: k, Limit: 2})
+func (s *Server) workOrder(ctx context.Context, k order.WorkOrderKey, ofTenant bool) (*WorkOrder, error) {
+	found, _, err := s.Store.WorkOrders(ctx, order.WorkOrderFilter{Key: k, Limit: namesakes})
+	if ofTenant {
+		found = slices.DeleteFunc(found, func(o *order.WorkOrder) bool { return o.Tenant != k.Tenant })
+	}
 	switch {
 	case err != nil:
 		return nil, s.failed(err)

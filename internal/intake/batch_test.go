@@ -109,6 +109,7 @@ func TestBatchCallByCall(t *testing.T) {
 		{produceChunk("5") + "&ext=%zz", fault(47, "Invalid encoding")},
 		{produceChunk("6", "app_key", "stranger", "format", "xml", "timestamp", "never", "v", "9", "sign", "x"), produceYes}, // these are the request's
 		{chunk("method", "taobao.qimen.events.produce", "messages", `[{"event":{"status":"QIMEN_CP_OUT","tid":"7"}},{"event":{"status":"QIMEN_CP_OUT","tid":"6"}}]`), answered("ok", elementRepeated)},
+		{strings.Repeat("a=&", 1001), fault(43, "Parameter error")},
 		{"N", strings.Replace(fault(21, "Missing method"), `,"request_id`, `,"sub_msg":"http传入的参数加入method字段","request_id`, 1)},
 	}
 	var raw, want []string
@@ -148,6 +149,9 @@ func TestBatchOfOne(t *testing.T) {
 	g := newGateway(t)
 	if got := g.sendBatch(t, newBatch(produceChunk("1"))); !slices.Equal(got, []string{produceYes}) {
 		t.Errorf("got %s", got)
+	}
+	if got := g.sendBatch(t, newBatch(produceChunk("8"), "")); !slices.Equal(got, []string{produceYes}) {
+		t.Errorf("with a separator behind it: %s", got)
 	}
 	if got := g.sendBatch(t, newBatch(produceChunk("2")+"\r\n")); !slices.Equal(got, []string{produceYes}) {
 		t.Errorf("with a line end: %s", got)
@@ -189,7 +193,9 @@ func TestBatchRefusedWhole(t *testing.T) {
 		"no calls":    {"43", func(b *batched) { b.raw = "" }},
 		"only public": {"43", func(b *batched) { b.raw = "#PUBLIC#method=taobao.qimen.event.produce" }},
 		"51 calls":    {"43", func(b *batched) { b.raw = strings.Repeat(produceChunk("1")+separator, 50) + produceChunk("2") }},
-		"parameters":  {"43", func(b *batched) { b.raw = strings.Repeat("a=&", 1001) }},
+		"shared": {"43", func(b *batched) {
+			b.raw = "#PUBLIC#a=" + strings.Repeat("x", 600_000) + separator + produceChunk("1") + separator + produceChunk("2")
+		}},
 	} {
 		g := newGateway(t)
 		b := newBatch(produceChunk("1"), produceChunk("2"))

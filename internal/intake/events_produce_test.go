@@ -69,7 +69,10 @@ func TestEventsProduceElementByElement(t *testing.T) {
 		{`{"event":{"status":"QIMEN_CP_OUT","tid":"6","ext":{"rdsName":"123wdx1"}}}`, "ok"},
 		{`{"event":{"status":"QIMEN_CP_OUT","tid":"7","ext":"{\"rdsName\",\"123wdx1\"}","platform":"JD","nick":"\u5411\u9633😀"}}`, "ok"},
 		{`{"event":{"status":"QIMEN_CP_OUT","tid":"12345678901234567890"}}`, "ok"},
-		{`{"event":{"status":"QIMEN_CP_OUT","tid":"8","nick":null}}`, "ok"},
+		{`{"event":{"status":"QIMEN_CP_OUT","tid":"8","nick":null,"color":null},"color":null}`, "ok"},
+		{`{"event":{"status":"QIMEN_CP_OUT","tid":{"a":1}}}`, "isv.invalid-parameter:tid | 非法参数"},
+		{`{"event":{"status":"QIMEN_CP_OUT","tid":"9","taobao_sub_order_ids":["1","2"]}}`, "isv.invalid-parameter:taobao_sub_order_ids | 非法参数"},
+		{`{"event":{"status":true,"tid":"9"}}`, "isv.invalid-parameter:status | 非法参数"},
 	}
 	var sent, want []string
 	for _, m := range messages {

@@ -92,6 +92,9 @@ func (c *topCall) decodes() error {
 	if c.unread != nil {
 		return c.unread
 	}
+	if c.Overfull {
+		return contract.About(contract.BadRequest, "too many parameters")
+	}
 	if c.Broken {
 		return contract.BadEncoding
 	}

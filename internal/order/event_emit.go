@@ -113,9 +113,10 @@ func (e *emitted) move(v *View) (w *WorkOrder, older bool) {
 	if e.Timestamp != "" && w.Timestamp != "" && compareDigits(e.Timestamp, w.Timestamp) < 0 {
 		return w, true
 	}
-	w.Timestamp = cmp.Or(e.Timestamp, w.Timestamp)
+	if e.WorkOrderStatus != "" {
+		w.Status, w.Timestamp = e.WorkOrderStatus, e.Timestamp
+	}
 	w.Type = cmp.Or(e.WorkOrderType, w.Type)
-	w.Status = cmp.Or(e.WorkOrderStatus, w.Status)
 	w.PlanID = cmp.Or(e.PlanID, w.PlanID)
 	w.OrderID = cmp.Or(e.OrderID, w.OrderID)
 	return w, false

@@ -20,10 +20,12 @@ func TestWorkOrderFollowsEvents(t *testing.T) {
 	}{
 		{"100", "1", "repair", order.WorkOrder{Type: "repair", Status: "1", Timestamp: "100"}, false},
 		{"99", "0", "", order.WorkOrder{Type: "repair", Status: "1", Timestamp: "100"}, true},
-		{"100", "2", "", order.WorkOrder{Type: "repair", Status: "2", Timestamp: "100"}, false}, // the same instant: the later call counts
-		{"", "3", "", order.WorkOrder{Type: "repair", Status: "3", Timestamp: "100"}, false},
-		{" ", " ", "return", order.WorkOrder{Type: "return", Status: "3", Timestamp: "100"}, false}, // blank: not given
-		{"0099", "0", "", order.WorkOrder{Type: "return", Status: "3", Timestamp: "100"}, true},
+		{"100", "2", "", order.WorkOrder{Type: "repair", Status: "2", Timestamp: "100"}, false},     // the same instant: the later call counts
+		{" ", " ", "return", order.WorkOrder{Type: "return", Status: "2", Timestamp: "100"}, false}, // blank: not given
+		{"300", "", "", order.WorkOrder{Type: "return", Status: "2", Timestamp: "100"}, false},      // it says nothing of the status
+		{"0099", "0", "", order.WorkOrder{Type: "return", Status: "2", Timestamp: "100"}, true},
+		{"200", "3", "", order.WorkOrder{Type: "return", Status: "3", Timestamp: "200"}, false},
+		{"", "3", "", order.WorkOrder{Type: "return", Status: "3"}, false}, // when it was set is unknown now
 		{"1000", "4", "", order.WorkOrder{Type: "return", Status: "4", Timestamp: "1000"}, false},
 		{"99999999999999999999", "5", "", order.WorkOrder{Type: "return", Status: "5", Timestamp: "99999999999999999999"}, false},
 		{"9999999999999999999", "6", "", order.WorkOrder{Type: "return", Status: "5", Timestamp: "99999999999999999999"}, true},

@@ -106,13 +106,14 @@ type OrderFilter struct {
 
 // EventFilter selects events, sorted by Seq. Zero fields do not filter.
 type EventFilter struct {
-	Seq       int64
-	Order     string // order number
-	OrderID   int64
-	WorkOrder int64 // a work order's row
-	API       string
-	After     int64 // Seq
-	Limit     int
+	Seq         int64
+	Order       string // order number
+	OrderID     int64
+	WorkOrder   int64  // a work order's row
+	WorkOrderID string // of any tenant and app
+	API         string
+	After       int64 // Seq
+	Limit       int
 }
 
 // WorkOrderFilter selects work orders, sorted by Row. Zero fields do not filter.

@@ -121,6 +121,7 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.Seq > 0, "seq = ?", f.Seq)
 	w.add(f.OrderID > 0, "order_id = ?", f.OrderID)
 	w.add(f.WorkOrder > 0, "work_order_id = ?", f.WorkOrder)
+	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
 	const columns = "seq, event.id, api, event.app, at, lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"

@@ -57,18 +57,17 @@ func (c *Call) Batch(separator string) (*Batch, error) {
 	if rest, ok := strings.CutPrefix(chunks[0], publicMark); ok {
 		public, chunks = trimLine(rest), chunks[1:]
 	}
-	if len(chunks) == 1 && trimLine(chunks[0]) == "" {
-		chunks = nil
+	if last := len(chunks) - 1; last >= 0 && trimLine(chunks[last]) == "" { // nothing, or a separator too many
+		chunks = chunks[:last]
 	}
 	if len(chunks) == 0 || len(chunks) > MaxCalls {
 		return nil, contract.About(contract.BadRequest, fmt.Sprintf("a batch of %d calls; want 1 to %d", len(chunks), MaxCalls))
 	}
+	if len(public)*len(chunks) > MaxBody {
+		return nil, contract.About(contract.BadRequest, "what the calls share is over 1 MiB when each has it")
+	}
 	for _, chunk := range chunks {
-		call, err := c.inner(public, trimLine(chunk))
-		if err != nil {
-			return nil, contract.About(contract.BadRequest, err.Error())
-		}
-		b.Calls = append(b.Calls, call)
+		b.Calls = append(b.Calls, c.inner(public, trimLine(chunk)))
 	}
 	return b, nil
 }
@@ -78,15 +77,13 @@ func trimLine(chunk string) string { return strings.Trim(chunk, "\r\n") }
 
 // inner is one call of a batch. The reader takes the first value of a name, so
 // the nearest is read first.
-func (c *Call) inner(public, chunk string) (*Call, error) {
+func (c *Call) inner(public, chunk string) *Call {
 	var in reader
 	if chunk != emptyCall {
 		in.form(chunk)
 	}
 	in.form(public)
-	if len(in.spans) > MaxParams {
-		return nil, errTooMany
-	}
+	overfull := len(in.spans) > MaxParams
 	own := slices.DeleteFunc(in.params(), func(p contract.Param) bool {
 		return contract.IsTOPParam(p.Name) && !slices.Contains(perCall, p.Name)
 	})
@@ -95,7 +92,7 @@ func (c *Call) inner(public, chunk string) (*Call, error) {
 	})
 	params := append(outer, own...)
 	slices.SortStableFunc(params, byName)
-	return &Call{Verb: c.Verb, Params: params, Broken: in.broken}, nil
+	return &Call{Verb: c.Verb, Params: params, Broken: in.broken, Overfull: overfull}
 }
 
 // Join makes one answer of a batch's answers.

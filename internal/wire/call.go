@@ -51,6 +51,7 @@ type Call struct {
 	Document string           // body that is neither form nor multipart; signed as sent
 	Files    bool             // it uploads files, which are neither signed nor parameters
 	Broken   bool             // a parameter does not decode
+	Overfull bool             // of a batch: it has more than MaxParams parameters
 
 	received []contract.Param // in their order, repeats included; the first inQuery stood in the URL
 	inQuery  int

@@ -43,6 +43,7 @@ type Finding struct {
 
 // The mistakes that are not found by trying what was signed.
 var (
+	NotUTF8        = &Mistake{Name: "not-utf8", Text: "a parameter is not UTF-8, or holds a broken %-escape; the signature was not looked at", Fix: "encode the parameters from UTF-8 text, GBK is refused"}
 	NoSignature    = &Mistake{Name: "no-signature", Text: "sign is absent or blank", Fix: "sign the request and send the signature as sign"}
 	UnknownDigest  = &Mistake{Name: "unknown-sign-method", Text: "sign_method is %s", Fix: "use md5, hmac or hmac-sha256, written like that"}
 	HTMLEntity     = &Mistake{Name: "html-entity", Text: "&timestamp was turned into ×tamp on its way", Fix: "do not pass the URL through HTML; write &amp;timestamp there"}
@@ -97,7 +98,7 @@ var trials = []trial{
 
 // Mistakes lists all, for the documents.
 func Mistakes() []Mistake {
-	all := []Mistake{*NoSignature, *UnknownDigest, *HTMLEntity}
+	all := []Mistake{*NotUTF8, *NoSignature, *UnknownDigest, *HTMLEntity}
 	for _, t := range trials {
 		all = append(all, t.Mistake)
 	}
@@ -132,8 +133,8 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 	digest, known := c.Digest()
 	got, given := c.Given("sign")
 	switch {
-	case slices.ContainsFunc(c.Params, func(p contract.Param) bool { return strings.Contains(p.Name+p.Value, hiddenTimestamp) }):
-		return f.is(HTMLEntity, ""), nil
+	case c.Broken:
+		return f.is(NotUTF8, ""), nil
 	case !given:
 		return f.is(NoSignature, ""), nil
 	case !known:
@@ -143,6 +144,9 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 	f.Digest = digest
 	if p.Verify(c, secret) {
 		return f.judgeTime(c, now), nil
+	}
+	if slices.ContainsFunc(c.Params, func(p contract.Param) bool { return strings.Contains(p.Name+p.Value, hiddenTimestamp) }) {
+		return f.is(HTMLEntity, ""), nil
 	}
 	x := &exhibit{Call: c, digest: digest, secret: secret, got: got}
 	x.query, x.body = c.received[:c.inQuery], c.received[c.inQuery:]

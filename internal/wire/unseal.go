@@ -19,7 +19,7 @@ var ErrNotAnswer = errors.New("not an answer of this API")
 // *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the body
 // is no answer at all.
 func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
-	root, content, err := readAnswer(api.Root(), bytes.TrimSpace(body))
+	root, content, err := readAnswer(api.Root(), bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnswer, err)
 	}
@@ -39,6 +39,9 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 	}
 	return reply, nil
 }
+
+// byteOrderMark stands in front of some files and answers.
+var byteOrderMark = []byte("\ufeff")
 
 const errorRoot = "error_response"
 

@@ -75,7 +75,13 @@ batch = "method=taobao.qimen.event.produce&status=QIMEN_CP_OUT&tid=1\r\n-S-\r\nm
 p["sign"] = sign(p, body=batch)
 write("valid-4", p, body=batch, content_type="text/plain;charset=UTF-8", path="/router/batch")
 
+p = base_params(nick="3×tamp")
+signed("valid-5", p)
+
 # what needs no trial
+p = base_params()
+p["sign"] = sign(p, encoding="gbk")
+write("not-utf8", p, encode=lambda v: quote_plus(v, encoding="gbk"))
 p = base_params()
 write("no-signature", p)
 p = base_params(sign_method="MD5")
