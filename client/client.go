@@ -56,8 +56,8 @@ const maxAnswer = 16 << 20
 // it may have arrived, and no answer came back.
 var ErrUnknown = errors.New("outcome unknown")
 
-// ErrNotAnswer means that an answer came and was none of the platform's: a
-// proxy's page, or a body cut short. The outcome is unknown.
+// ErrNotAnswer means that an answer came whole and was none of the platform's,
+// such as a proxy's page. The outcome is unknown, and the call is not tried again.
 var ErrNotAnswer = wire.ErrNotAnswer
 
 // Unreached is a call without an answer of the platform.
@@ -92,14 +92,19 @@ func (s *StatusError) Error() string {
 }
 
 // Advice says what the contract advises about the outcome of a call: done for
-// none, retry for a call that was not sent, and stop for an error that no table
-// knows.
+// none; stop for an outcome that is unknown ([ErrUnknown]: ask before the call is
+// made again, or make it again when it is a repeatable one) and for an error that
+// no table knows; fix for an HTTP status that says that the URL is not a
+// gateway's; retry for a call that was not sent otherwise.
 func Advice(err error) contract.Advice {
-	if err == nil {
+	switch {
+	case err == nil:
 		return contract.Done
+	case errors.Is(err, ErrUnknown):
+		return contract.Stop
 	}
-	if status, ok := errors.AsType[*StatusError](err); ok && status.Code < http.StatusInternalServerError && status.Code != http.StatusTooManyRequests {
-		return contract.Fix // the URL is not a gateway's
+	if status, ok := errors.AsType[*StatusError](err); ok && status.Code != http.StatusTooManyRequests {
+		return contract.Fix
 	}
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
 		return refused.Advice()
@@ -161,7 +166,7 @@ func again(err error, repeats bool) bool {
 	if errors.Is(err, ErrNotAnswer) {
 		return false // a garbled answer will not get better
 	}
-	return Advice(err) == contract.Retry && (repeats || !outcomeUnknown(err)) || errors.Is(err, ErrUnknown) && repeats
+	return Advice(err) == contract.Retry || errors.Is(err, ErrUnknown) && repeats
 }
 
 // untouched reports that a try certainly changed nothing. A backend that failed
@@ -169,11 +174,6 @@ func again(err error, repeats bool) bool {
 func untouched(err error) bool {
 	unreached, ok := errors.AsType[*Unreached](err)
 	return ok && !unreached.Sent || errors.Is(err, contract.Throttled) || errors.Is(err, contract.Busy)
-}
-
-func outcomeUnknown(err error) bool {
-	refused, ok := errors.AsType[*contract.Refused](err)
-	return ok && refused.OutcomeUnknown() || errors.Is(err, ErrUnknown)
 }
 
 func (c *Client) tries() int { return cmp.Or(c.Retry.Tries, DefaultTries) }
@@ -216,11 +216,14 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 		return nil, &Unreached{Sent: true, Err: fmt.Errorf("reading the answer: %w", err)}
 	}
 	if response.StatusCode != http.StatusOK { // TOP answers everything with 200: this is something in between
-		return nil, &Unreached{Sent: response.StatusCode >= http.StatusInternalServerError, Err: &StatusError{response.StatusCode}}
+		return nil, &Unreached{Sent: mayHaveArrived(response.StatusCode), Err: &StatusError{response.StatusCode}}
 	}
 	reply, err := wire.TOP{}.Unseal(api, body)
 	if errors.Is(err, wire.ErrNotAnswer) {
 		return nil, &Unreached{Sent: true, Err: err}
+	}
+	if refused, ok := errors.AsType[*contract.Refused](err); ok && refused.OutcomeUnknown() {
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, refused)
 	}
 	if err != nil {
 		return nil, err
@@ -233,7 +236,7 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 
 func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.Param) (wire.Sealed, error) {
 	target, err := url.Parse(c.URL)
-	if err != nil || target.Host == "" {
+	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
 		return wire.Sealed{}, fmt.Errorf("client: URL %q: want http://HOST or https://HOST", c.URL)
 	}
 	if strings.Trim(target.Path, "/") == "" {
@@ -259,6 +262,12 @@ func (c *Client) http() *http.Client {
 		return c.HTTP
 	}
 	return plain
+}
+
+// mayHaveArrived reports whether a status leaves open what became of the call: a
+// redirect and a refusal of what stands in between do not.
+func mayHaveArrived(status int) bool {
+	return status < http.StatusMultipleChoices || status >= http.StatusInternalServerError || status == http.StatusRequestTimeout
 }
 
 // way is how far a request came. A transport of the caller's own may not tell.

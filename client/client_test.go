@@ -155,6 +155,43 @@ func TestBatchRetry(t *testing.T) {
 	})
 }
 
+// An answer about another number of events is none.
+func TestBatchResults(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]int{
+		`{"qimen_events_produce_response":{"is_all_success":true}}`:                                                                      2,
+		`{"qimen_events_produce_response":{"is_all_success":true,"results":{"qimen_result":[{"is_success":true},{"is_success":true}]}}}`: 2,
+		`{"qimen_events_produce_response":{"is_all_success":false}}`:                                                                     -1,
+		`{"qimen_events_produce_response":{"is_all_success":false,"results":{"qimen_result":[{"is_success":true}]}}}`:                    -1,
+	} {
+		c := &client.Client{URL: "http://platform", HTTP: &http.Client{Transport: &platform{answers: []any{body}}}}
+		reply, err := c.EventsProduce(t.Context(), &contract.EventProduceRequest{}, &contract.EventProduceRequest{})
+		if want < 0 && !errors.Is(err, client.ErrNotAnswer) || want >= 0 && (err != nil || len(reply.Results) != want || !reply.Results[1].Success) {
+			t.Errorf("%s: %+v, %v", body, reply, err)
+		}
+	}
+}
+
+// What cannot be written is refused here.
+func TestUnsendable(t *testing.T) {
+	t.Parallel()
+	p := &platform{answers: []any{produceYes}}
+	c := &client.Client{URL: "http://platform", HTTP: &http.Client{Transport: p}}
+	good := &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "1"}
+	bad := &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "1\xff"}
+	for name, call := range map[string]func() error{
+		"nil":            func() error { _, err := c.EventProduce(t.Context(), nil); return err },
+		"nil event":      func() error { _, err := c.EventEmit(t.Context(), nil); return err },
+		"nil in a batch": func() error { _, err := c.EventsProduce(t.Context(), good, nil); return err },
+		"bytes":          func() error { _, err := c.EventProduce(t.Context(), bad); return err },
+		"bytes, batch":   func() error { _, err := c.EventsProduce(t.Context(), good, bad); return err },
+	} {
+		if err := call(); err == nil || client.Advice(err) != contract.Stop || len(p.tries) != 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // The caller's context ends a call, also while it waits.
 func TestContext(t *testing.T) {
 	t.Parallel()
@@ -190,7 +227,7 @@ func TestUnreached(t *testing.T) {
 
 func TestNoURL(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"", "platform", "/router/rest", "http://%zz"} {
+	for _, url := range []string{"ftp://platform", "", "platform", "/router/rest", "http://%zz"} {
 		if err := produce(t.Context(), &client.Client{URL: url}); err == nil || client.Advice(err) != contract.Stop || !strings.Contains(err.Error(), "want http://HOST") {
 			t.Errorf("%q: %v", url, err)
 		}

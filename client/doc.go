@@ -18,8 +18,7 @@
 //
 // # When the answer is no
 //
-// Every error of a call is one of three kinds. What the platform refuses is a
-// [*contract.Refused]; errors.Is finds its row in the vendor's table, so no text
+// What the platform refuses is a [*contract.Refused]; errors.Is finds its row in the vendor's table, so no text
 // needs to be compared:
 //
 //	switch {
@@ -33,8 +32,9 @@
 //
 // [Advice] says in one word what the table says to do about it: fix the call,
 // retry it later, take it as done, or stop. A call that did not reach the
-// platform is an [*Unreached]; an answer that is none of the platform's is
-// [ErrNotAnswer] within one.
+// platform, or came back without its answer, is an [*Unreached]; an answer that
+// is none of the platform's is [ErrNotAnswer] within one. Any other error is about
+// what was to be sent.
 //
 // Some APIs say no within a normal answer (event.emit's result.success). Such a
 // no is the same [*contract.Refused]; the reply is returned beside it. The events
@@ -42,7 +42,7 @@
 //
 // # What is tried again
 //
-// A call is tried again only where that can help and can do no harm:
+// A call is tried again only where the contract says that this helps:
 //
 //   - what the vendor's table marks as retry, such as isp.remote-service-error or a
 //     ban (code 7), for which the client waits as long as the platform says, up to
@@ -50,6 +50,7 @@
 //   - what never left this machine, such as a refused connection;
 //   - what may have arrived, such as a timeout, only where a repeat is known as one:
 //     event.produce and events.produce always, event.emit when EventID is given.
+//     An answer that is none of the platform's is not: it will not get better.
 //     When the repeat is refused because the platform has the event already, the
 //     first try had arrived: the call has succeeded.
 //

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -33,8 +35,13 @@ func (c *Client) EventsProduce(ctx context.Context, events ...*contract.EventPro
 	}
 	request := &contract.EventsProduceRequest{Messages: contract.Messages(events...)}
 	reply, late, err := call[contract.EventsProduceRequest, contract.EventsProduceReply](ctx, c, contract.EventsProduce, request)
-	if reply == nil {
+	switch {
+	case reply == nil:
 		return nil, err
+	case reply.AllSuccess && len(reply.Results) == 0: // then the platform may leave them out
+		reply.Results = slices.Repeat([]contract.EventResult{{Success: true}}, len(events))
+	case len(reply.Results) != len(events):
+		return nil, &Unreached{Sent: true, Err: fmt.Errorf("%w: %d results for %d events", ErrNotAnswer, len(reply.Results), len(events))}
 	}
 	if late {
 		settle(reply)

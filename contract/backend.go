@@ -31,7 +31,7 @@ var TOPBackend = []*Refusal{
 // Rows of TOPBackend that stand out.
 var (
 	// ReadTimeout leaves open whether the call was carried out.
-	ReadTimeout  = &Refusal{Code: "isp.http-read-timeout", Text: "the forwarded service did not answer in time: the outcome is unknown", Advice: Retry}
+	ReadTimeout  = &Refusal{Code: "isp.http-read-timeout", Text: "the forwarded service did not answer in time: the outcome is unknown", Advice: Retry, Unknown: true}
 	BackendOther = &Refusal{Code: "isp.", Text: "the platform failed", Advice: Retry, Open: true}
 )
 
@@ -60,7 +60,10 @@ func (r *Refused) Advice() Advice {
 }
 
 // OutcomeUnknown reports that the call may have been carried out all the same.
-func (r *Refused) OutcomeUnknown() bool { return r.Row == error(ReadTimeout) }
+func (r *Refused) OutcomeUnknown() bool {
+	row, ok := r.Row.(*Refusal)
+	return ok && row.Unknown
+}
 
 // Ban returns how long the platform takes no more calls, and false when it does
 // not say. The length stands only inside an English sentence, which the

@@ -23,13 +23,13 @@ func ByMethod(method string) (*API, bool) {
 
 // FindTOP returns the row that an answer of TOP is an instance of, and nil when
 // no table has it. A refusal is known by its sub code up to an open part behind
-// the colon, a fault by code and sub code, a failure behind the platform by its
-// sub code. Texts are never compared: the platform itself prints 27 in two ways.
+// the colon, a fault by code and sub code, or by its code when no other has that,
+// a failure behind the platform by its sub code. Texts are never compared: the platform itself prints 27 in two ways.
 func FindTOP(a *API, code, subCode string) error {
 	if row := a.refusalRow(subCode); row != nil {
 		return row
 	}
-	var found Fault
+	var found []Fault
 	for f := BadEncoding; f < faultCount; f++ {
 		row := &TOPFaults[f]
 		if row.Code != code {
@@ -38,15 +38,13 @@ func FindTOP(a *API, code, subCode string) error {
 		if row.SubCode == subCode {
 			return f
 		}
-		if found == 0 {
-			found = f
-		}
+		found = append(found, f)
 	}
 	if row := findBackend(subCode); row != nil {
 		return row
 	}
-	if found == 0 {
+	if len(found) != 1 {
 		return nil
 	}
-	return found
+	return found[0]
 }

@@ -100,9 +100,8 @@ type Message struct {
 	Err     error   // about ParameterRequired or InvalidParameter: Event is nil
 }
 
-// ParseMessages reads messages. The error is about [MissingArgument],
-// [BrokenJSON] when they are no JSON array, or [BadArgument] when they are none
-// or too many. What is wrong with one of them stands in it.
+// ParseMessages reads messages. The error is [BrokenJSON] when they are no JSON
+// array, or about [BadArgument] when they are none or too many. What is wrong with one of them stands in it.
 func ParseMessages(text string) ([]Message, error) {
 	n, err := ParseJSON(text)
 	switch {

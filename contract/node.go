@@ -9,7 +9,7 @@ import (
 // Node is a value as it came in XML or JSON: a text, or parts.
 type Node struct {
 	Kind  NodeKind
-	Text  string // as written: a JSON string's content, a number's digits; of an object or a list its JSON
+	Text  string // as written: a JSON string's content, a number's digits; of a JSON object or list its text
 	Parts []Part // of an object its members, in their order; of a list its items, without names
 }
 

@@ -25,6 +25,7 @@ type Refusal struct {
 	Advice   Advice
 	Open     bool   // the name of a parameter may follow Code behind a colon
 	InReply  bool   // said in a normal answer, not as an error
+	Unknown  bool   // the call may have been carried out all the same
 	Reserved string // why nothing produces the row; empty for rows that are produced
 }
 

@@ -201,20 +201,27 @@ type Event struct {
 	Warnings  []string
 }
 
-// Events returns what the gateway has accepted, the oldest first, at most 10,000.
-func (g *Gateway) Events() ([]Event, error) {
-	found, _, err := g.store.Events(context.Background(), order.EventFilter{Limit: 10_000})
-	events := make([]Event, len(found))
-	for i, e := range found {
-		events[i] = Event{
-			Seq: e.Seq, ID: e.ID, API: e.API, Platform: e.Order.Platform, Seller: e.Order.Seller, Order: e.Order.Number,
-			WorkOrder: e.WorkOrder.ID, Lines: e.Lines, App: e.App, At: e.At, Warnings: e.Warnings,
+// Events returns all that the gateway has accepted, the oldest first.
+func (g *Gateway) Events() (events []Event, err error) {
+	for after := int64(0); ; {
+		page, more, err := g.store.Events(context.Background(), order.EventFilter{After: after, Limit: 1000})
+		if err != nil {
+			return nil, err
 		}
-		if err := json.Unmarshal(e.Record, &events[i]); err != nil { // params
-			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+		for _, e := range page {
+			event := Event{
+				Seq: e.Seq, ID: e.ID, API: e.API, Platform: e.Order.Platform, Seller: e.Order.Seller, Order: e.Order.Number,
+				WorkOrder: e.WorkOrder.ID, Lines: e.Lines, App: e.App, At: e.At, Warnings: e.Warnings,
+			}
+			if err := json.Unmarshal(e.Record, &event); err != nil { // params
+				return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+			}
+			events, after = append(events, event), e.Seq
+		}
+		if !more {
+			return events, nil
 		}
 	}
-	return events, err
 }
 
 // Order is an order as the gateway knows it.

@@ -26,12 +26,15 @@ type benchFlags struct {
 	JSON     bool          `name:"json" help:"Print one JSON object instead of a table."`
 }
 
+// shortest is how short a stage may be.
+const shortest = 10 * time.Millisecond
+
 // errWrong means that the ledger is not what was answered.
 var errWrong = errors.New("what was answered is not what the ledger holds")
 
-func (f *benchFlags) run(t *terminal, events int, measure func(*bench.Bench) (*bench.Report, error)) error {
-	if f.Duration <= 0 || f.Rounds <= 0 {
-		return misused("--duration and --rounds must be positive")
+func (f *benchFlags) run(t *terminal, events int, measure func(*bench.Bench, context.Context) (*bench.Report, error)) error {
+	if f.Duration < shortest || f.Rounds <= 0 {
+		return misused("--duration must be at least %v, --rounds positive", shortest)
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -39,7 +42,7 @@ func (f *benchFlags) run(t *terminal, events int, measure func(*bench.Bench) (*b
 	}
 	r, err := measure(&bench.Bench{
 		Program: program, Version: version + " " + commit(), Dir: f.Dir, Duration: f.Duration, Rounds: f.Rounds, Events: events, Progress: t.err,
-	})
+	}, t)
 	if err != nil {
 		return err
 	}
@@ -73,10 +76,6 @@ type benchGrowthCmd struct {
 
 // Run measures and prints.
 func (cmd *benchGrowthCmd) Run(t *terminal) error {
-	const slice = 1000 // a tenth of it must be whole batches
-	if cmd.Events < slice || cmd.Events%slice != 0 {
-		return misused("--events: want a multiple of %d", slice)
-	}
 	return cmd.run(t, cmd.Events, (*bench.Bench).Growth)
 }
 

@@ -24,7 +24,7 @@ type callCmd struct {
 	Simplify   bool            `help:"Ask for simplified JSON."`
 	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"md5, hmac or hmac-sha256 (default ${default})."`
 	Timestamp  string          `placeholder:"TIME" help:"Clock of the call, yyyy-MM-dd HH:mm:ss in GMT+8 (default now)."`
-	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***."`
+	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***; the session, being part of the text, is shown."`
 	DryRun     bool            `help:"Print the HTTP request instead of sending it."`
 	Timeout    time.Duration   `default:"30s" help:"How long to wait for the answer (default ${default})."`
 }

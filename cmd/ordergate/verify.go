@@ -48,19 +48,27 @@ func (cmd *verifyCmd) Run(t *terminal) error {
 		return misused("%s cannot be read: %v", cmd.File, err)
 	}
 	if found.Mistake == wire.ClockOff && cmd.Now == "" {
-		fmt.Fprintf(t.out, "valid\nits timestamp is %s off by now; judge it with --now\n", found.Detail)
+		fmt.Fprintf(t.out, "valid\nits timestamp is %s off by now; judge it with --now\n", roughly(found.Off))
 		return nil
 	}
 	if found.Mistake == nil {
 		_, err := fmt.Fprintln(t.out, "valid")
 		return err
 	}
-	text := strings.Replace(found.Mistake.Text, "%s", found.Detail, 1)
+	text := contract.Fill(found.Mistake.Text, found.Detail)
 	fmt.Fprintf(t.out, "invalid: %s\n%s\nfix: %s\n", found.Mistake.Name, text, found.Mistake.Fix)
 	if !found.Mistake.Clock {
 		fmt.Fprintln(t.out, explain(found.Digest, found.Signed))
 	}
 	return errInvalid
+}
+
+// roughly prints how far a clock is off: days beyond two of them.
+func roughly(d time.Duration) string {
+	if d = d.Abs(); d > 48*time.Hour {
+		return fmt.Sprintf("%d days", d/(24*time.Hour))
+	}
+	return d.Round(time.Second).String()
 }
 
 // maxInput is how large a request may be, in bytes.
@@ -76,7 +84,11 @@ func readInput(name string) ([]byte, error) {
 		in = f
 	}
 	defer in.Close()
-	return io.ReadAll(io.LimitReader(in, maxInput))
+	data, err := io.ReadAll(io.LimitReader(in, maxInput+1))
+	if err == nil && len(data) > maxInput {
+		err = misused("%s is over %d MiB", name, maxInput>>20)
+	}
+	return data, err
 }
 
 // parseRequest reads a request as editors, terminals and browsers save it: other

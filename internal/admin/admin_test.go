@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -381,10 +380,10 @@ func TestOpenAPI(t *testing.T) {
 func TestWorkOrders(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
-	i := slices.IndexFunc(order.Rules, func(r order.Rule) bool { return r.API == contract.EventEmit })
+	rule, _ := order.RuleOf(contract.EventEmit)
 	for _, c := range []struct{ app, tenant, status, ts string }{{"1", "t", "0", "5"}, {"1", "t", "1", "7"}, {"1", "t", "9", "6"}, {"1", "u", "2", "1"}} {
 		request := &contract.EventEmitRequest{WorkOrderID: "w", TenantCode: c.tenant, WorkOrderStatus: c.status, Timestamp: c.ts, OrderID: "77", PlanID: "p", WorkOrderType: "x"}
-		work, err := order.Rules[i].Judge(&order.Call{
+		work, err := rule.Judge(&order.Call{
 			API: contract.EventEmit, App: &order.App{Key: c.app}, Seller: "s", At: now, Request: request,
 			Record: order.Record{RequestID: "abc", Format: "json", Digest: "md5", Params: contract.EventEmit.Params(request)},
 		})

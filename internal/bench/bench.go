@@ -25,6 +25,8 @@ type Bench struct {
 	Rounds   int
 	Events   int       // growth: how large the ledger gets
 	Progress io.Writer // says what is being measured
+
+	ctx context.Context // ends everything
 }
 
 // fastest is the most requests a second for which a stage has work ready.
@@ -60,11 +62,11 @@ func (b *Bench) undisturbed(measure func() (Stage, error)) (s Stage, err error) 
 		}
 	}
 	if err == nil {
-		noisy := ""
+		disturbed := ""
 		if s.Noisy {
-			noisy = ", noisy"
+			disturbed = ", noisy"
 		}
-		b.say("  %-10s %4d conns  %8.0f/s  p50 %.3f ms  p99 %.3f ms  %.0f us CPU%s", s.Name, s.Conns, s.Rate, s.P50, s.P99, s.CPU, noisy)
+		b.say("  %-10s %4d conns  %8.0f/s  p50 %.3f ms  p99 %.3f ms  %.0f us CPU%s", s.Name, s.Conns, s.Rate, s.P50, s.P99, s.CPU, disturbed)
 	}
 	return s, err
 }
@@ -72,7 +74,7 @@ func (b *Bench) undisturbed(measure func() (Stage, error)) (s Stage, err error) 
 // measured puts a load on a server. Each request counts per times.
 func (b *Bench) measured(name string, p *process, conns, per int, w work) (Stage, *outcome, error) {
 	before := readClock(p.cmd.Process.Pid)
-	out, err := load(p.protocol, conns, b.Duration, w)
+	out, err := load(b.ctx, p.protocol, conns, b.Duration, w)
 	after := readClock(p.cmd.Process.Pid)
 	if err != nil {
 		return Stage{}, nil, err
@@ -172,9 +174,10 @@ func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
 	at := time.Now()
 	tasks := make([]*order.Task, int(b.Duration.Seconds()*fastest))
 	app := &order.App{Key: appKey}
+	rule, _ := order.RuleOf(contract.EventProduce)
 	for i := range tasks {
 		r := produced(i, at)
-		work, err := order.Rules[0].Judge(&order.Call{
+		work, err := rule.Judge(&order.Call{
 			API: contract.EventProduce, App: app, Seller: seller, Request: r, At: at,
 			Record: order.Record{RequestID: "bench", Format: "json", Digest: "hmac-sha256", Params: contract.EventProduce.Params(r)},
 		})

@@ -141,13 +141,13 @@ func probeSync(dir string, n int) (Stage, error) {
 		if _, err := f.Write(data); err != nil {
 			return Stage{}, err
 		}
-		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+		if err := fdatasync(f); err != nil {
 			return Stage{}, err
 		}
 		took[i] = time.Since(started)
 	}
 	after := readClock(0)
-	s := Stage{Name: "fdatasync", Conns: 1, Rate: float64(n) / after.at.Sub(before.at).Seconds()}
+	s := Stage{Name: "fdatasync", Conns: 1, Rate: float64(n) / after.at.Sub(before.at).Seconds(), Noisy: noisy(before, after)}
 	s.P50, s.P99 = percentiles(took)
 	return s, nil
 }

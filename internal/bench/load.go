@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,8 @@ import (
 // work is what a load sends: ready requests, one after the other.
 type work struct {
 	requests [][]byte
-	accept   []byte // what an answer holds that says yes
-	cycle    bool   // begin again at the end: for a server that stores nothing
+	accepts  [][]byte // what answers hold that say yes: of request i the i-th, and over again
+	cycle    bool     // begin again at the end: for a server that stores nothing
 }
 
 // outcome is what became of a load.
@@ -31,7 +32,7 @@ type outcome struct {
 // load sends requests over a number of connections, each as soon as the one
 // before it on its connection is answered, until the time or the work is over.
 // Requests are taken in their order: the first sent of them were sent.
-func load(address string, conns int, duration time.Duration, w work) (*outcome, error) {
+func load(ctx context.Context, address string, conns int, duration time.Duration, w work) (*outcome, error) {
 	callers := make([]*caller, conns)
 	for i := range callers {
 		conn, err := net.Dial("tcp", address)
@@ -41,6 +42,12 @@ func load(address string, conns int, duration time.Duration, w work) (*outcome, 
 		defer conn.Close()
 		callers[i] = &caller{conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}
 	}
+	stop := context.AfterFunc(ctx, func() {
+		for _, c := range callers {
+			_ = c.conn.Close()
+		}
+	})
+	defer stop()
 	var next atomic.Int64
 	var all sync.WaitGroup
 	started := time.Now()
@@ -57,6 +64,12 @@ func load(address string, conns int, duration time.Duration, w work) (*outcome, 
 		}
 	}
 	out.sent = len(out.took)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if out.sent == 0 && out.failed == nil {
+		return nil, errors.New("nothing was answered in that time: measure longer")
+	}
 	return out, nil
 }
 
@@ -85,7 +98,7 @@ func (c *caller) run(next *atomic.Int64, deadline time.Time, w work) {
 		now := time.Now()
 		c.took = append(c.took, now.Sub(began))
 		began = now
-		if !bytes.Contains(c.body, w.accept) {
+		if !bytes.Contains(c.body, w.accepts[i%len(w.accepts)]) {
 			c.failed = fmt.Errorf("answer %.300s", c.body)
 			return
 		}

@@ -40,9 +40,9 @@ func event(i int) (order int, status string) {
 }
 
 // firstOrder is the number of order 0.
-const firstOrder = 2_895_732_000_000
+const firstOrder int64 = 2_895_732_000_000
 
-func orderNumber(order int) string { return fmt.Sprint(firstOrder + order) }
+func orderNumber(order int) string { return fmt.Sprint(firstOrder + int64(order)) }
 
 // produced is what the i-th event says.
 func produced(i int, at time.Time) *contract.EventProduceRequest {
@@ -64,11 +64,18 @@ func emitted(i int, at time.Time) *contract.EventEmitRequest {
 	}
 }
 
+// What answers hold that say yes.
+var (
+	produceYes = []byte(`{"qimen_event_produce_response":{"is_success":true`)
+	batchYes   = []byte(`{"qimen_events_produce_response":{"is_all_success":true`)
+	emitYes    = []byte(`{"bcpush_isv_event_emit_response":{"result":{"success":true`)
+)
+
 // produceRequests are n event.produce, the first of them being the i-th event.
 func produceRequests(first, n int, at time.Time) work {
 	return work{
 		requests: build(n, func(i int) []byte { return request(contract.EventProduce, produced(first+i, at), at) }),
-		accept:   []byte(`"is_success":true`),
+		accepts:  [][]byte{produceYes},
 	}
 }
 
@@ -83,7 +90,7 @@ func batchRequests(first, n, size int, at time.Time) work {
 			}
 			return request(contract.EventsProduce, &contract.EventsProduceRequest{Messages: contract.Messages(events...)}, at)
 		}),
-		accept: []byte(`"is_all_success":true`),
+		accepts: [][]byte{batchYes},
 	}
 }
 

@@ -82,7 +82,7 @@ func (b *Bench) start(dir string, env []string, args ...string) (*process, error
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(b.Program, args...)
+	cmd := exec.CommandContext(b.ctx, b.Program, args...)
 	cmd.Env, cmd.Dir, cmd.Stderr = append(os.Environ(), env...), dir, log
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -92,6 +92,8 @@ func (b *Bench) start(dir string, env []string, args ...string) (*process, error
 		return nil, errors.Join(err, log.Close())
 	}
 	p := &process{cmd: cmd, log: log}
+	late := time.AfterFunc(startTimeout, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		f := strings.Fields(lines.Text())
 		if len(f) < 2 {
@@ -109,8 +111,11 @@ func (b *Bench) start(dir string, env []string, args ...string) (*process, error
 		}
 	}
 	text, _ := os.ReadFile(log.Name())
-	return nil, fmt.Errorf("%s did not start: %v\n%s", strings.Join(args, " "), cmd.Wait(), text)
+	return nil, errors.Join(fmt.Errorf("%s did not start: %v\n%s", strings.Join(args, " "), cmd.Wait(), text), log.Close())
 }
+
+// startTimeout is how long a server may take to say that it is ready.
+const startTimeout = time.Minute
 
 // stopTimeout is how long a server may take to stop.
 const stopTimeout = 2 * time.Minute

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -23,6 +24,15 @@ type Rule struct {
 	// Judge makes the checks that need no ledger and returns the work that
 	// remains, or a refusal.
 	Judge func(*Call) (*Work, error)
+}
+
+// RuleOf finds the rule of an API.
+func RuleOf(api *contract.API) (Rule, bool) {
+	i := slices.IndexFunc(Rules, func(r Rule) bool { return r.API == api })
+	if i < 0 {
+		return Rule{}, false
+	}
+	return Rules[i], true
 }
 
 // Work is what remains to be done for a judged call.

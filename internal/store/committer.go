@@ -11,7 +11,8 @@ import (
 	"github.com/ordergate/ordergate/internal/order"
 )
 
-// maxGroup is how many tasks share a transaction at most.
+// maxGroup is how many tasks a transaction has before it takes no further call. A
+// call's own tasks, up to 2,500, stand in one transaction all the same.
 const maxGroup = 512
 
 // yields is how often the committer lets others run before it takes what waits.

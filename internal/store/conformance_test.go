@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -574,8 +573,8 @@ func testLargeOrders(t *testing.T, db database) {
 
 // emitted is an event.emit about work order w of tenant t.
 func emitted(id, status, text string) *order.Task {
-	i := slices.IndexFunc(order.Rules, func(r order.Rule) bool { return r.API == contract.EventEmit })
-	work, err := order.Rules[i].Judge(&order.Call{
+	rule, _ := order.RuleOf(contract.EventEmit)
+	work, err := rule.Judge(&order.Call{
 		API: contract.EventEmit, App: &order.App{Key: "a"}, Seller: "s", At: now,
 		Request: &contract.EventEmitRequest{EventID: id, TenantCode: "t", WorkOrderID: "w", WorkOrderStatus: status, Text: text, OrderID: "1", Timestamp: status},
 	})

@@ -19,6 +19,9 @@ const SeparatorHeader = "Top-Api-Separator"
 // MaxCalls is how many calls a batch may hold.
 const MaxCalls = 50
 
+// maxSeparator is how long a separator may be, in bytes: each answer repeats it.
+const maxSeparator = 256
+
 // The words of a batch's body (docs/protocol/top.md 6).
 const (
 	defaultSeparator = "\r\n-S-\r\n"
@@ -52,7 +55,10 @@ func (c *Call) Batch(separator string) (*Batch, error) {
 	if separator == "" {
 		b.Separator = defaultSeparator
 	}
-	chunks := strings.Split(c.Document, b.Separator)
+	if len(b.Separator) > maxSeparator {
+		return nil, contract.About(contract.BadRequest, "the separator is too long")
+	}
+	chunks := strings.SplitN(c.Document, b.Separator, MaxCalls+3) // one shared, one too many, the rest
 	var public string
 	if rest, ok := strings.CutPrefix(chunks[0], publicMark); ok {
 		public, chunks = trimLine(rest), chunks[1:]

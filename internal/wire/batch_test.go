@@ -60,6 +60,12 @@ func FuzzBatch(f *testing.F) {
 			return
 		}
 		batch, err := call.Batch(separator)
+		if len(separator) > 256 {
+			if err == nil {
+				t.Fatalf("a separator of %d bytes is taken", len(separator))
+			}
+			return
+		}
 		if separator == "" {
 			separator = "\r\n-S-\r\n"
 		}
