@@ -70,7 +70,7 @@ func FuzzBatch(f *testing.F) {
 			separator = "\r\n-S-\r\n"
 		}
 		chunks := strings.Split(body, separator)
-		if strings.HasPrefix(body, "#PUBLIC#") {
+		if strings.HasPrefix(chunks[0], "#PUBLIC#") {
 			chunks = chunks[1:]
 		}
 		if last := len(chunks) - 1; last >= 0 && strings.Trim(chunks[last], "\r\n") == "" {
