@@ -125,6 +125,7 @@ func TestUnsealLists(t *testing.T) {
 		`<qimen_events_produce_response><is_all_success>false</is_all_success><results><qimen_result>` + xmlYes + `</qimen_result><qimen_result>` + xmlNo + `</qimen_result></results></qimen_events_produce_response>`: 2,
 		`<qimen_events_produce_response><is_all_success>false</is_all_success><results><qimen_result>` + xmlNo + `</qimen_result></results></qimen_events_produce_response>`:                                            1,
 		`<qimen_events_produce_response><is_all_success>false</is_all_success><results>` + xmlYes + `</results><results>` + xmlNo + `</results></qimen_events_produce_response>`:                                        2,
+		`<qimen_events_produce_response><is_all_success>false</is_all_success><results>` + xmlNo + `</results></qimen_events_produce_response>`:                                                                         1,
 		`<qimen_events_produce_response><is_all_success>false</is_all_success><results/></qimen_events_produce_response>`:                                                                                               0,
 	} {
 		reply, err := wire.TOP{}.Unseal(contract.EventsProduce, []byte(body))
