@@ -17,7 +17,7 @@ const maxGroup = 512
 
 // yields is how often the committer lets others run before it takes what waits.
 // Each costs a lone call nothing that can be measured.
-const yields = 8
+const yields = 16
 
 // unit is one call of Commit: tasks that stand in one transaction.
 type unit struct {

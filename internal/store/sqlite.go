@@ -129,7 +129,7 @@ func prepareWriter(c *sqlite.Conn) error {
 		"PRAGMA page_size = 8192", // of a new file
 		"PRAGMA journal_mode = WAL",
 		"PRAGMA synchronous = FULL", // every commit is on disk before it returns
-		"PRAGMA wal_autocheckpoint = 4000",
+		"PRAGMA wal_autocheckpoint = 2000",
 		"PRAGMA cache_size = -32768",
 		// The one path that writes, writes parents first: looking them up again
 		// costs a tenth of it. TestReferencesHold checks a whole file.

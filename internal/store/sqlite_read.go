@@ -15,8 +15,9 @@ import (
 
 const (
 	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at"
-	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
-	selectLines   = "SELECT number, kind, quantity, state, supplier_code FROM line WHERE order_id = ?"
+	lineColumns   = "line.number, kind, quantity, state, supplier_code"
+	selectOrder   = "SELECT id, orders.number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, " + lineColumns + " FROM orders LEFT JOIN line ON line.order_id = id WHERE orders.number = ? AND platform = ? AND seller = ?"
+	selectLines   = "SELECT " + lineColumns + " FROM line WHERE order_id = ?"
 	selectMarks   = "SELECT status, erp_order_id, detail, line FROM mark WHERE order_id = ?"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
 	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
@@ -28,14 +29,29 @@ const (
 // loadOrder reads an order whole; an unknown one is fresh.
 func loadOrder(c *sqlite.Conn, k order.Key) (*order.Order, error) {
 	o := order.Fresh(k)
-	err := query(c, selectOrder, func(row *sqlite.Stmt) error {
-		*o = scanOrder(row)
+	err := query(c, selectOrder, func(row *sqlite.Stmt) error { // a row for each line; one for an order without
+		if o.ID == 0 {
+			*o = scanOrder(row)
+		}
+		if !row.ColumnIsNull(orderWidth) {
+			o.Lines = append(o.Lines, scanLine(row, orderWidth))
+		}
 		return nil
 	}, k.Number, k.Platform, k.Seller)
 	if err != nil || o.ID == 0 {
 		return o, err
 	}
-	return o, loadParts(c, o)
+	return o, loadMarks(c, o)
+}
+
+// orderWidth is how many columns scanOrder reads.
+const orderWidth = 11
+
+func scanLine(row *sqlite.Stmt, at int) order.Line {
+	return order.Line{
+		Number: row.ColumnText(at), Kind: order.Kind(row.ColumnText(at + 1)), Quantity: row.ColumnText(at + 2),
+		State: order.State(row.ColumnText(at + 3)), SupplierCode: row.ColumnText(at + 4),
+	}
 }
 
 func scanOrder(row *sqlite.Stmt) order.Order {
@@ -52,15 +68,16 @@ func scanOrder(row *sqlite.Stmt) order.Order {
 
 func loadParts(c *sqlite.Conn, o *order.Order) error {
 	err := query(c, selectLines, func(row *sqlite.Stmt) error {
-		o.Lines = append(o.Lines, order.Line{
-			Number: row.ColumnText(0), Kind: order.Kind(row.ColumnText(1)), Quantity: row.ColumnText(2),
-			State: order.State(row.ColumnText(3)), SupplierCode: row.ColumnText(4),
-		})
+		o.Lines = append(o.Lines, scanLine(row, 0))
 		return nil
 	}, o.ID)
 	if err != nil {
 		return err
 	}
+	return loadMarks(c, o)
+}
+
+func loadMarks(c *sqlite.Conn, o *order.Order) error {
 	return query(c, selectMarks, func(row *sqlite.Stmt) error {
 		o.Marks = append(o.Marks, order.Mark{
 			Status: row.ColumnText(0), ERPOrderID: row.ColumnText(1), Detail: row.ColumnText(2), Line: row.ColumnText(3),

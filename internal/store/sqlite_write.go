@@ -267,11 +267,14 @@ func list(texts []string) string {
 	if len(texts) == 0 {
 		return ""
 	}
-	b, err := json.Marshal(texts)
-	if err != nil { // strings always marshal
-		panic(err)
+	b := []byte{'['}
+	for i, text := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = contract.AppendJSONString(b, text)
 	}
-	return string(b)
+	return string(append(b, ']'))
 }
 
 // exec runs a statement without rows. The connection keeps it prepared.
