@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -29,6 +30,8 @@ type writes struct {
 	usage    []order.Usage
 	probe    bool
 
+	contradiction error // what no transaction may write
+
 	byKey  map[order.Key]*dirty
 	workAt map[order.WorkOrderKey]int // places in work
 }
@@ -36,10 +39,7 @@ type writes struct {
 // dirty is an order that changed, and what of it.
 type dirty struct {
 	*order.Order
-	header bool
-	loaded int             // how many of its lines were loaded; the others are new
-	lines  map[string]bool // numbers of lines that changed
-	marks  []order.Mark    // new ones
+	changed bool // besides the time of its last event
 }
 
 func (w *writes) empty() bool {
@@ -168,18 +168,24 @@ func (w *writes) apply(change order.Change, view *order.View) {
 	o, ok := w.byKey[change.Key]
 	if !ok {
 		o = &dirty{Order: view.Orders[change.Key]}
-		o.loaded = len(o.Lines)
 		w.byKey[change.Key] = o
 		w.orders = append(w.orders, o)
 	}
+	if repeats(o.Marks, change.Marks) {
+		w.contradiction = fmt.Errorf("order %v: a mark is added twice", change.Key)
+	}
 	before, stage := o.Header, o.Stage
 	o.Apply(change, view.Now)
-	o.header = o.header || o.Header != before || o.Stage != stage
-	o.marks = append(o.marks, change.Marks...)
-	for _, l := range change.Lines {
-		if o.lines == nil {
-			o.lines = map[string]bool{}
+	o.changed = o.changed || o.Header != before || o.Stage != stage || len(change.Lines)+len(change.Marks) > 0
+}
+
+// repeats reports whether one of the added marks is there already: a rule's
+// mistake, which must not be stored.
+func repeats(known, added []order.Mark) bool {
+	for i, m := range added {
+		if slices.Contains(known, m) || slices.Contains(added[:i], m) {
+			return true
 		}
-		o.lines[l.Number] = true
 	}
+	return false
 }

@@ -132,7 +132,7 @@ func prepareWriter(c *sqlite.Conn) error {
 		"PRAGMA wal_autocheckpoint = 2000",
 		"PRAGMA cache_size = -32768",
 		// The one path that writes, writes parents first: looking them up again
-		// costs a tenth of it. TestReferencesHold checks a whole file.
+		// is work in every commit. TestReferencesHold checks a whole file.
 		"PRAGMA foreign_keys = OFF",
 	} {
 		if err := sqlitex.ExecuteTransient(c, pragma, nil); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -14,11 +15,8 @@ import (
 )
 
 const (
-	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at"
-	lineColumns   = "line.number, kind, quantity, state, supplier_code"
-	selectOrder   = "SELECT id, orders.number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, " + lineColumns + " FROM orders LEFT JOIN line ON line.order_id = id WHERE orders.number = ? AND platform = ? AND seller = ?"
-	selectLines   = "SELECT " + lineColumns + " FROM line WHERE order_id = ?"
-	selectMarks   = "SELECT status, erp_order_id, detail, line FROM mark WHERE order_id = ?"
+	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks"
+	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
 	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
 	selectWork    = "SELECT " + workColumns + " FROM work_order WHERE number = ? AND tenant = ? AND app = ?"
@@ -27,35 +25,19 @@ const (
 )
 
 // loadOrder reads an order whole; an unknown one is fresh.
-func loadOrder(c *sqlite.Conn, k order.Key) (*order.Order, error) {
-	o := order.Fresh(k)
-	err := query(c, selectOrder, func(row *sqlite.Stmt) error { // a row for each line; one for an order without
-		if o.ID == 0 {
-			*o = scanOrder(row)
-		}
-		if !row.ColumnIsNull(orderWidth) {
-			o.Lines = append(o.Lines, scanLine(row, orderWidth))
-		}
-		return nil
+func loadOrder(c *sqlite.Conn, k order.Key) (o *order.Order, err error) {
+	err = query(c, selectOrder, func(row *sqlite.Stmt) error {
+		o, err = scanOrder(row)
+		return err
 	}, k.Number, k.Platform, k.Seller)
-	if err != nil || o.ID == 0 {
-		return o, err
+	if o == nil {
+		o = order.Fresh(k)
 	}
-	return o, loadMarks(c, o)
+	return o, err
 }
 
-// orderWidth is how many columns scanOrder reads.
-const orderWidth = 11
-
-func scanLine(row *sqlite.Stmt, at int) order.Line {
-	return order.Line{
-		Number: row.ColumnText(at), Kind: order.Kind(row.ColumnText(at + 1)), Quantity: row.ColumnText(at + 2),
-		State: order.State(row.ColumnText(at + 3)), SupplierCode: row.ColumnText(at + 4),
-	}
-}
-
-func scanOrder(row *sqlite.Stmt) order.Order {
-	return order.Order{
+func scanOrder(row *sqlite.Stmt) (o *order.Order, err error) {
+	o = &order.Order{
 		ID:    row.ColumnInt64(0),
 		Key:   order.Key{Number: row.ColumnText(1), Platform: row.ColumnText(2), Seller: row.ColumnText(3)},
 		Stage: order.State(row.ColumnText(4)),
@@ -64,26 +46,13 @@ func scanOrder(row *sqlite.Stmt) order.Order {
 		},
 		CreatedAt: scanTime(row, 9), UpdatedAt: scanTime(row, 10),
 	}
-}
-
-func loadParts(c *sqlite.Conn, o *order.Order) error {
-	err := query(c, selectLines, func(row *sqlite.Stmt) error {
-		o.Lines = append(o.Lines, scanLine(row, 0))
-		return nil
-	}, o.ID)
-	if err != nil {
-		return err
+	if o.Lines, err = decodeLines(row.ColumnText(11)); err != nil {
+		return nil, fmt.Errorf("order %d: %w", o.ID, err)
 	}
-	return loadMarks(c, o)
-}
-
-func loadMarks(c *sqlite.Conn, o *order.Order) error {
-	return query(c, selectMarks, func(row *sqlite.Stmt) error {
-		o.Marks = append(o.Marks, order.Mark{
-			Status: row.ColumnText(0), ERPOrderID: row.ColumnText(1), Detail: row.ColumnText(2), Line: row.ColumnText(3),
-		})
-		return nil
-	}, o.ID)
+	if o.Marks, err = decodeMarks(row.ColumnText(12)); err != nil {
+		return nil, fmt.Errorf("order %d: %w", o.ID, err)
+	}
+	return o, nil
 }
 
 // scanTime reads what millis wrote.
@@ -104,32 +73,31 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders [
 	w.add(f.Stage != "", "stage = ?", string(f.Stage))
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
+	size := 0
 	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		err := query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
-			o := scanOrder(row)
-			orders = append(orders, &o)
-			return nil
-		}, append(w.args, f.Limit+1)...)
-		if more = len(orders) > f.Limit; more {
-			orders = orders[:f.Limit]
-		}
-		for i, parts := 0, 0; err == nil && i < len(orders); i++ {
-			err = loadParts(c, orders[i])
-			if parts += len(orders[i].Lines) + len(orders[i].Marks); parts > maxParts && i+1 < len(orders) {
-				orders, more = orders[:i+1], true
+		return query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
+			size += row.ColumnLen(11) + row.ColumnLen(12)
+			if len(orders) == f.Limit || len(orders) > 0 && size > maxOrders {
+				more = true
+				return errEnough
 			}
-		}
-		return err
+			o, err := scanOrder(row)
+			orders = append(orders, o)
+			return err
+		}, append(w.args, f.Limit+1)...)
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return orders, more, err
 }
 
-// maxParts is where a page of orders ends, in lines and marks.
-const maxParts = 50_000
-
-// maxPage is where a page of events ends, in bytes of their records: a single
-// one may have a megabyte.
-const maxPage = 16 << 20
+// Where a page of orders or events ends, in bytes of what they hold: a single one
+// may have a megabyte. Orders take many times that in memory.
+const (
+	maxOrders = 1 << 20
+	maxPage   = 16 << 20
+)
 
 // Events implements [order.Store].
 func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
@@ -141,7 +109,7 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
-	const columns = "seq, event.id, api, event.app, at, lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"
+	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"
 	size := 0
 	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
 		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {

@@ -127,11 +127,11 @@ func TestLoadingFails(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rename("mark", "gone")
+	rename("orders", "gone")
 	if err := s.Commit(t.Context(), report("1", contract.StatusCheck)); !errors.Is(err, order.ErrNotStored) {
 		t.Errorf("got %v", err)
 	}
-	rename("gone", "mark")
+	rename("gone", "orders")
 	commit(t, s, report("1", contract.StatusCheck))
 }
 

@@ -92,6 +92,9 @@ func (s *sqliteStore) loadWorkOrders(w *wanted, view *order.View) error {
 }
 
 func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) error {
+	if w.contradiction != nil {
+		return w.contradiction
+	}
 	for _, o := range w.orders {
 		if err := s.writeOrder(o); err != nil {
 			return fmt.Errorf("writing an order: %w", err)
@@ -123,12 +126,9 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 }
 
 const (
-	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ? WHERE id = ?"
+	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, lines = ?, marks = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
-	insertLine  = "INSERT INTO line (kind, quantity, state, supplier_code, order_id, number) VALUES (?, ?, ?, ?, ?, ?)"
-	updateLine  = "UPDATE line SET kind = ?, quantity = ?, state = ?, supplier_code = ? WHERE order_id = ? AND number = ?"
-	insertMark  = "INSERT INTO mark (order_id, status, erp_order_id, detail, line) VALUES (?, ?, ?, ?, ?)"
 	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -137,38 +137,15 @@ const (
 )
 
 func (s *sqliteStore) writeOrder(o *dirty) error {
-	var err error
 	switch {
 	case o.ID == 0:
 		o.ID = s.nextID.order
 		s.nextID.order++
-		err = exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt))
-	case o.header:
-		err = exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), o.ID)
-	default:
-		err = exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
+		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), encodeLines(o.Lines), encodeMarks(o.Marks))
+	case o.changed:
+		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), encodeLines(o.Lines), encodeMarks(o.Marks), o.ID)
 	}
-	if err != nil {
-		return err
-	}
-	for i, l := range o.Lines {
-		if !o.lines[l.Number] {
-			continue
-		}
-		statement := insertLine
-		if i < o.loaded {
-			statement = updateLine
-		}
-		if err := exec(s.write, statement, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode, o.ID, l.Number); err != nil {
-			return err
-		}
-	}
-	for _, m := range o.marks {
-		if err := exec(s.write, insertMark, o.ID, m.Status, m.ERPOrderID, m.Detail, m.Line); err != nil {
-			return err
-		}
-	}
-	return nil
+	return exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
 }
 
 func (s *sqliteStore) writeWorkOrders(w *writes) error {
