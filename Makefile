@@ -35,7 +35,7 @@ crash: ## kill the real program under load, and trace its syncs (needs strace)
 fuzz: ## every fuzz target for T each
 	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \
 		package=$$(grep -rlE "^func $$target\(" --include=*_test.go . | xargs -n1 dirname); \
-		echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) $$package; done
+		echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) -fuzzminimizetime 1s $$package; done
 
 bench: build ## Go benchmarks of what runs per call, then the gateway against its limits
 	go test -run '^$$' -bench . -benchmem ./...
