@@ -9,8 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -48,9 +46,6 @@ const (
 	DefaultMaxWait = 5 * time.Second
 	DefaultTimeout = 30 * time.Second
 )
-
-// maxAnswer is how much of an answer is read, in bytes.
-const maxAnswer = 16 << 20
 
 // ErrUnknown means that nobody knows whether the platform carried the call out:
 // it may have arrived, and no answer came back.
@@ -211,7 +206,7 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 		return nil, way.unreached(err)
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer))
 	if err != nil {
 		return nil, &Unreached{Sent: true, Err: fmt.Errorf("reading the answer: %w", err)}
 	}
@@ -235,19 +230,16 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 }
 
 func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.Param) (wire.Sealed, error) {
-	target, err := url.Parse(c.URL)
-	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return wire.Sealed{}, fmt.Errorf("client: URL %q: want http://HOST or https://HOST", c.URL)
-	}
-	if strings.Trim(target.Path, "/") == "" {
-		target.Path = wire.TOPPath
+	target, err := wire.TOP{}.Target(c.URL)
+	if err != nil {
+		return wire.Sealed{}, fmt.Errorf("client: URL %w", err)
 	}
 	now := time.Now
 	if c.Clock != nil {
 		now = c.Clock
 	}
 	return wire.TOP{}.Seal(ctx, wire.Message{
-		URL: target.String(), AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, Method: api.Method, Params: params,
+		URL: target, AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, Method: api.Method, Params: params,
 		Format: wire.Format{JSON: !c.XML}, Digest: wire.HMACSHA256, Time: now(),
 	})
 }
@@ -280,12 +272,9 @@ func (w *way) trace() *httptrace.ClientTrace {
 	}
 }
 
-// unreached tells a call that never left from one that may have arrived. The
-// library's text holds the URL with the session; the reason does not.
+// unreached tells a call that never left from one that may have arrived.
 func (w *way) unreached(err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
+	err = wire.WithoutURL(err)
 	dialing, ok := errors.AsType[*net.OpError](err)
 	left := w.found.Load() || !w.sought.Load() && (!ok || dialing.Op != "dial")
 	return &Unreached{Sent: left, Err: err}

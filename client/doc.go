@@ -18,8 +18,8 @@
 //
 // # When the answer is no
 //
-// What the platform refuses is a [*contract.Refused]; errors.Is finds its row in the vendor's table, so no text
-// needs to be compared:
+// What the platform refuses is a [*contract.Refused]; errors.Is finds its row in
+// the vendor's table, so no text needs to be compared:
 //
 //	switch {
 //	case errors.Is(err, contract.AlreadyBackflow):

@@ -24,7 +24,8 @@ func ByMethod(method string) (*API, bool) {
 // FindTOP returns the row that an answer of TOP is an instance of, and nil when
 // no table has it. A refusal is known by its sub code up to an open part behind
 // the colon, a fault by code and sub code, or by its code when no other has that,
-// a failure behind the platform by its sub code. Texts are never compared: the platform itself prints 27 in two ways.
+// a failure behind the platform by its sub code. Texts are never compared: the
+// platform itself prints 27 in two ways.
 func FindTOP(a *API, code, subCode string) error {
 	if row := a.refusalRow(subCode); row != nil {
 		return row

@@ -101,7 +101,8 @@ type Message struct {
 }
 
 // ParseMessages reads messages. The error is [BrokenJSON] when they are no JSON
-// array, or about [BadArgument] when they are none or too many. What is wrong with one of them stands in it.
+// array, or about [BadArgument] when they are none or too many. What is wrong with
+// one of them stands in it.
 func ParseMessages(text string) ([]Message, error) {
 	n, err := ParseJSON(text)
 	switch {
@@ -131,7 +132,7 @@ func parseMessage(element *Node) (m Message) {
 		}
 		row, known := EventProduce.Field(p.Name)
 		m.Unknown = m.Unknown || !known
-		if known && row.Go != "Extension" && p.Kind != TextNode && p.Kind != NumberNode { // ext alone may be an object
+		if known && !row.Object && p.Kind != TextNode && p.Kind != NumberNode {
 			m.Err = cmp.Or(m.Err, About(InvalidParameter, p.Name))
 		}
 		m.Params = append(m.Params, Param{p.Name, p.Text})

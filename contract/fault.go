@@ -90,7 +90,7 @@ var TOPFaults = [faultCount]FaultRow{
 	ExpiredSession:   {Code: "27", Text: "Invalid session", Chinese: "无效的SessionKey参数", SubCode: "session-expired", SubText: "session-expired", When: "session expired", Advice: Fix},
 	MissingArgument:  {Code: "40", Text: "Missing required arguments:%s", Chinese: "缺少必选参数", When: "a required parameter absent or blank", Advice: Fix},
 	BadArgument:      {Code: "41", Text: "Invalid arguments:%s", Chinese: "非法的参数", When: "a parameter breaks its limits", Advice: Fix},
-	BadRequest:       {Code: "43", Text: "Parameter error", Chinese: "参数错误", When: "body over 1 MiB, over 1,000 parameters, or broken off", Advice: Fix},
+	BadRequest:       {Code: "43", Text: "Parameter error", Chinese: "参数错误", When: "body over 1 MiB, over 1,000 parameters, broken off, or a batch of none or over 50 calls", Advice: Fix},
 	Busy:             {Code: "10", Text: "Service currently unavailable", Chinese: "服务不可用", SubCode: "isp.system-busy", When: "too many calls are waiting to be stored", Advice: Retry},
 	Unavailable:      {Code: "10", Text: "Service currently unavailable", Chinese: "服务不可用", SubCode: "isp.remote-service-error", When: "the call could not be stored", Advice: Retry},
 	BusinessRefused:  {Code: "50", Text: "Remote service error", Chinese: "远程服务出错", When: "the API refuses in its own words", Advice: Fix},

@@ -28,6 +28,7 @@ type Field struct {
 	Asked    bool // optional, yet the page says 需要填: its absence is a warning
 	Secret   bool // masked wherever it is shown
 	Verdict  bool // of a reply: false means no
+	Object   bool // its text is a JSON object: within a JSON document it may stand as one
 	MaxChars int  // longest value in characters; 0: no limit
 	MaxItems int  // most entries of a comma-separated value; 0: no limit
 	Example  string

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -79,18 +78,12 @@ func (cmd *callCmd) api() *contract.API {
 }
 
 func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error) {
-	target, err := url.Parse(cmd.URL)
-	if err != nil || target.Host == "" {
-		return wire.Message{}, misused("--url %q: want http://HOST or https://HOST", cmd.URL)
-	}
-	if target.RawQuery != "" || target.Fragment != "" {
-		return wire.Message{}, misused("--url %q: the call fills the query itself", cmd.URL)
-	}
-	if strings.Trim(target.Path, "/") == "" {
-		target.Path = wire.TOPPath
+	target, err := wire.TOP{}.Target(cmd.URL)
+	if err != nil {
+		return wire.Message{}, misused("--url %v", err)
 	}
 	m := wire.Message{
-		URL: target.String(), AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Method: cmd.Method,
+		URL: target, AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Method: cmd.Method,
 		Format: wire.Format{JSON: cmd.Format == "json", Simplify: cmd.Simplify}, Digest: cmd.SignMethod, Time: time.Now(),
 	}
 	if cmd.Timestamp != "" {
@@ -139,14 +132,10 @@ func (cmd *callCmd) send(r *http.Request) ([]byte, error) {
 	}
 	response, err := client.Do(r)
 	if err != nil {
-		// The library's text holds the URL with the session; the reason does not.
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err
-		}
-		return nil, fmt.Errorf("gateway %s not reached: %w", r.URL.Host, err)
+		return nil, fmt.Errorf("gateway %s not reached: %w", r.URL.Host, wire.WithoutURL(err))
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	body, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}

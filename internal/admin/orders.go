@@ -125,19 +125,15 @@ func (s *Server) order(ctx context.Context, k order.Key, ofSeller bool) (*OrderV
 	if ofSeller {
 		found = slices.DeleteFunc(found, func(o *order.Order) bool { return o.Seller != k.Seller })
 	}
-	switch {
-	case err != nil:
-		return nil, s.failed(err)
-	case len(found) == 0:
-		return nil, problem(http.StatusNotFound, "no such order")
-	case len(found) > 1:
-		return nil, problem(http.StatusConflict, fmt.Sprintf("several sellers have an order %s; add ?seller=", k.Number))
+	o, err := sole(s, found, err, "no such order", fmt.Sprintf("several sellers have an order %s; add ?seller=", k.Number))
+	if err != nil {
+		return nil, err
 	}
-	events, _, err := s.Store.Events(ctx, order.EventFilter{OrderID: found[0].ID, Limit: timelineLimit})
+	events, _, err := s.Store.Events(ctx, order.EventFilter{OrderID: o.ID, Limit: timelineLimit})
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	out := showOrder(found[0])
+	out := showOrder(o)
 	out.Timeline, err = s.showEvents(events)
 	return &out, err
 }

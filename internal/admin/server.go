@@ -248,6 +248,19 @@ func (g *given) has(name string) bool {
 // namesakes is how many orders or work orders of one number are looked at.
 const namesakes = 100
 
+// sole returns the only thing of a name that was found.
+func sole[T any](s *Server, found []T, err error, none, several string) (one T, _ error) {
+	switch {
+	case err != nil:
+		return one, s.failed(err)
+	case len(found) == 0:
+		return one, problem(http.StatusNotFound, none)
+	case len(found) > 1:
+		return one, problem(http.StatusConflict, several)
+	}
+	return found[0], nil
+}
+
 // atMost cuts what a store returned when asked for one item more than a page
 // has, so that the last page is known to be the last.
 func atMost[S any](items []S, limit int) (page []S, more bool) {

@@ -71,19 +71,15 @@ func (s *Server) workOrder(ctx context.Context, k order.WorkOrderKey, ofTenant b
 	if ofTenant {
 		found = slices.DeleteFunc(found, func(o *order.WorkOrder) bool { return o.Tenant != k.Tenant })
 	}
-	switch {
-	case err != nil:
-		return nil, s.failed(err)
-	case len(found) == 0:
-		return nil, problem(http.StatusNotFound, "no such work order")
-	case len(found) > 1:
-		return nil, problem(http.StatusConflict, fmt.Sprintf("several work orders are named %s; add ?tenant_code= or ?app=", k.ID))
+	o, err := sole(s, found, err, "no such work order", fmt.Sprintf("several work orders are named %s; add ?tenant_code= or ?app=", k.ID))
+	if err != nil {
+		return nil, err
 	}
-	events, _, err := s.Store.Events(ctx, order.EventFilter{WorkOrder: found[0].Row, Limit: timelineLimit})
+	events, _, err := s.Store.Events(ctx, order.EventFilter{WorkOrder: o.Row, Limit: timelineLimit})
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	out := showWorkOrder(found[0])
+	out := showWorkOrder(o)
 	out.History, err = s.showEvents(events)
 	return &out, err
 }

@@ -32,6 +32,9 @@ type Bench struct {
 // fastest is the most requests a second for which a stage has work ready.
 const fastest = 60_000
 
+// most is how many requests a stage can send.
+func (b *Bench) most() int { return int(b.Duration.Seconds() * fastest) }
+
 // distinct is how many different requests a stage repeats that stores nothing.
 const distinct = 50_000
 
@@ -111,8 +114,9 @@ func (b *Bench) bare(conns int, w work) (Stage, error) {
 }
 
 // durable measures a fresh gateway and compares its ledger with what was
-// answered: check is given the ledger and how many requests were sent.
-func (b *Bench) durable(name string, conns, per int, w work, check func(order.Store, int) error) (Stage, error) {
+// answered: check is given the ledger and how many requests were sent. What it
+// finds is wrong, and no end of the run.
+func (b *Bench) durable(r *results, name string, conns, per int, w work, check func(order.Store, int) error) (Stage, error) {
 	return b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
 			p, err := b.startGateway(dir)
@@ -127,7 +131,8 @@ func (b *Bench) durable(name string, conns, per int, w work, check func(order.St
 			if err := p.stop(); err != nil {
 				return fmt.Errorf("stopping the gateway: %w", err)
 			}
-			return withLedger(dir, func(s order.Store) error { return check(s, out.sent) })
+			r.check(withLedger(dir, func(s order.Store) error { return check(s, out.sent) }))
+			return nil
 		})
 		return s, err
 	})
@@ -172,7 +177,7 @@ func (b *Bench) raw(callers int) (Stage, error) {
 
 func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
 	at := time.Now()
-	tasks := make([]*order.Task, int(b.Duration.Seconds()*fastest))
+	tasks := make([]*order.Task, b.most())
 	app := &order.App{Key: appKey}
 	rule, _ := order.RuleOf(contract.EventProduce)
 	for i := range tasks {

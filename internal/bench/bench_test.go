@@ -149,15 +149,16 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	r := newResults()
 	for i, rates := range [][2]float64{{100, 50}, {200, 60}, {10, 4}} {
-		a := r.add(i, Stage{Name: "A", Conns: 64, Rate: rates[0]})
-		in := r.add(i, Stage{Name: "ingest", Conns: 64, Rate: rates[1], Noisy: i == 0})
+		a := Stage{Name: "A", Conns: 64, Rate: rates[0]}
+		in := Stage{Name: "ingest", Conns: 64, Rate: rates[1], Noisy: i == 0}
+		r.add(a, in)
 		r.ratio("ingest_64_to_A", in.Rate/a.Rate, in, a)
 		r.ratio("ingest_256_to_A", in.Rate/a.Rate, a)
 		r.ratio("ingest_64_p99_to_A", 2, a)
 		r.ratio("growth", 0.5, in)
 		r.atMost("rss_mb", rates[0])
 	}
-	out := r.report(Env{})
+	out := r.report(Env{}, checkedWhole)
 	if len(out.Stages) != 2 || out.Stages[0].Rate != 100 || out.Stages[1].Rate != 50 || out.Stages[1].Min != 4 || out.Stages[1].N != 3 || !out.Stages[1].Noisy {
 		t.Errorf("stages %+v", out.Stages)
 	}

@@ -57,16 +57,14 @@ func (b *Bench) Growth(ctx context.Context) (*Report, error) {
 		}
 		for d, n := range filled {
 			b.say("comparing %d events with the ledger", n)
-			if err := withLedger(d, func(s order.Store) error { return sameEvents(s, n) }); err != nil {
-				r.fail("%v", err)
-			}
+			r.check(withLedger(d, func(s order.Store) error { return sameEvents(s, n) }))
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	return r.report(environment(b.dir(), b.Version)), nil
+	return r.report(environment(b.dir(), b.Version), checkedWhole), nil
 }
 
 // fillSlice is how many events are signed at a time while a ledger is filled.
@@ -114,7 +112,7 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 			return err
 		}
 		s, err := b.undisturbed(func() (Stage, error) {
-			w := produceRequests(filled[dir], int(b.Duration.Seconds()*fastest), time.Now())
+			w := produceRequests(filled[dir], b.most(), time.Now())
 			s, out, err := b.measured(filepath.Base(dir), p, many, 1, w)
 			if err == nil {
 				filled[dir] += out.sent
@@ -129,8 +127,8 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 			return err
 		}
 		look.Name += " " + filepath.Base(dir)
-		measured[dir] = r.add(round, s)
-		r.add(round, look)
+		measured[dir] = s
+		r.add(s, look)
 		if dir == large {
 			r.ratio("lookup_p99_ms", look.P99, look)
 			r.ratio("lookup_p50_ms", look.P50, look)
@@ -147,7 +145,7 @@ func (b *Bench) lookup(p *process, events int) (Stage, error) {
 	before := readClock(p.cmd.Process.Pid)
 	for i := range took {
 		o, _ := event(rand.IntN(events))
-		request, err := http.NewRequest(http.MethodGet, "http://"+p.admin+"/v1/orders/taobao/"+orderNumber(o), nil)
+		request, err := http.NewRequest(http.MethodGet, "http://"+p.admin+"/v1/orders/"+order.Taobao+"/"+orderNumber(o), nil)
 		if err != nil {
 			return Stage{}, err
 		}

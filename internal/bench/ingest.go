@@ -27,7 +27,7 @@ func (b *Bench) Ingest(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 	}
-	return r.report(environment(b.dir(), b.Version)), nil
+	return r.report(environment(b.dir(), b.Version), checkedWhole), nil
 }
 
 func (b *Bench) dir() string {
@@ -39,25 +39,18 @@ func (b *Bench) dir() string {
 
 func (b *Bench) ingestRound(r *results, round int) error {
 	now := time.Now()
-	most := int(b.Duration.Seconds() * fastest)
-	w := produceRequests(0, max(most, distinct), now)
+	w := produceRequests(0, max(b.most(), distinct), now)
 	limit := w
 	limit.requests = w.requests[:distinct]
-	check := func(s order.Store, sent int) error {
-		if err := sameEvents(s, sent); err != nil {
-			r.fail("%v", err)
-		}
-		return nil
-	}
 	var a, one, few, lots, batch, raw, sync Stage
 	stages := []func() error{
 		func() (err error) { a, err = b.bare(some, limit); return err },
-		func() (err error) { few, err = b.durable("ingest", some, 1, w, check); return err },
-		func() (err error) { lots, err = b.durable("ingest", many, 1, w, check); return err },
-		func() (err error) { one, err = b.durable("ingest", 1, 1, w, check); return err },
+		func() (err error) { few, err = b.durable(r, "ingest", some, 1, w, sameEvents); return err },
+		func() (err error) { lots, err = b.durable(r, "ingest", many, 1, w, sameEvents); return err },
+		func() (err error) { one, err = b.durable(r, "ingest", 1, 1, w, sameEvents); return err },
 		func() (err error) {
-			batches := batchRequests(0, most/batchSize, batchSize, now)
-			batch, err = b.durable("batch x50", batchConns, batchSize, batches, func(s order.Store, sent int) error { return check(s, sent*batchSize) })
+			batches := batchRequests(0, b.most()/batchSize, batchSize, now)
+			batch, err = b.durable(r, "batch x50", batchConns, batchSize, batches, func(s order.Store, sent int) error { return sameEvents(s, sent*batchSize) })
 			return err
 		},
 		func() (err error) { raw, err = b.raw(some); return err },
@@ -70,9 +63,7 @@ func (b *Bench) ingestRound(r *results, round int) error {
 			return err
 		}
 	}
-	for _, s := range []Stage{a, few, lots, one, batch, raw, sync} {
-		r.add(round, s)
-	}
+	r.add(a, few, lots, one, batch, raw, sync)
 	r.ratio("ingest_64_to_A", few.Rate/a.Rate, few, a)
 	r.ratio("ingest_256_to_A", lots.Rate/a.Rate, lots, a)
 	r.ratio("ingest_64_p99_to_A", few.P99/a.P99, few, a)

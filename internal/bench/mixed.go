@@ -52,14 +52,14 @@ func (b *Bench) Mixed(ctx context.Context) (*Report, error) {
 	for round := range b.Rounds {
 		b.say("round %d of %d", round+1, b.Rounds)
 		now := time.Now()
-		most := max(int(b.Duration.Seconds()*fastest), distinct)
+		most := max(b.most(), distinct)
 		w := work{requests: build(most, func(i int) []byte { return mixedRequest(i, now) }), accepts: yes()}
 		a, err := b.bare(some, produceRequests(0, distinct, now))
 		if err != nil {
 			return nil, err
 		}
 		for _, conns := range []int{1, some, many} {
-			mixed, err := b.durable("mixed", conns, 1, w, func(s order.Store, sent int) error {
+			mixed, err := b.durable(r, "mixed", conns, 1, w, func(s order.Store, sent int) error {
 				want := map[string]int{}
 				for i := range sent {
 					if api := kinds[i%len(kinds)]; api == contract.EventsProduce {
@@ -68,21 +68,18 @@ func (b *Bench) Mixed(ctx context.Context) (*Report, error) {
 						want[api.Method]++
 					}
 				}
-				if err := sameCounts(s, want); err != nil {
-					r.fail("%v", err)
-				}
-				return nil
+				return sameCounts(s, want)
 			})
 			if err != nil {
 				return nil, err
 			}
-			r.add(round, mixed)
+			r.add(mixed)
 			if conns == some {
 				r.ratio("mixed_64_to_A", mixed.Rate/a.Rate, mixed, a)
 			}
 			r.atMost("rss_mb", mixed.RSS)
 		}
-		r.add(round, a)
+		r.add(a)
 	}
-	return r.report(environment(b.dir(), b.Version)), nil
+	return r.report(environment(b.dir(), b.Version), checkedCounts), nil
 }

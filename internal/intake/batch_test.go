@@ -3,7 +3,6 @@ package intake
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
@@ -51,17 +49,7 @@ func (g *gateway) sendBatch(t *testing.T, b *batched) []string {
 		Apps:     []apply.App{b.app},
 		Sessions: []apply.Session{{Token: "test", AppKey: b.app.Key, Seller: "seller_001"}},
 	})
-	values := url.Values{}
-	var params []contract.Param
-	for name, value := range b.params {
-		values.Set(name, value)
-		params = append(params, contract.Param{Name: name, Value: value})
-	}
-	slices.SortFunc(params, func(a, b contract.Param) int { return strings.Compare(a.Name, b.Name) })
-	values.Set("sign", wire.Sign(wire.MD5, b.app.Secret, wire.SignedText(params, b.raw)))
-	for _, spoil := range b.spoil {
-		spoil(values)
-	}
+	values := b.signedWith(b.raw)
 	q, err := http.NewRequestWithContext(t.Context(), b.verb, g.URL+"/router/batch?"+values.Encode(), strings.NewReader(b.raw))
 	if err != nil {
 		t.Fatal(err)
@@ -72,16 +60,7 @@ func (g *gateway) sendBatch(t *testing.T, b *batched) []string {
 		sep = b.separator
 		q.Header.Set("top-api-separator", sep)
 	}
-	response, err := g.Client().Do(q)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("HTTP %d %q: %v", response.StatusCode, text, err)
-	}
-	return strings.Split(anyID.ReplaceAllString(string(text), "${1}ID"), sep)
+	return strings.Split(anyID.ReplaceAllString(g.exchange(t, q), "${1}ID"), sep)
 }
 
 const (

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
@@ -132,15 +133,22 @@ func TestCapturesWithSession(t *testing.T) {
 			if !got.Success || response.StatusCode != http.StatusOK || got.XML == json {
 				t.Fatalf("got %v", got)
 			}
-			events := g.events(t)
-			if len(events) != 1 {
-				t.Fatalf("%d events", len(events))
-			}
-			if params := paramsOf(t, events[0].Record); !maps.Equal(params, c.Params) {
-				t.Errorf("kept %v, want %v", params, c.Params)
-			}
+			g.kept(t, c.Params)
 		})
 	}
+}
+
+// kept compares the only event with the parameters that its client meant.
+func (g *gateway) kept(t *testing.T, want map[string]string) *order.Event {
+	t.Helper()
+	events := g.events(t)
+	if len(events) != 1 {
+		t.Fatalf("%d events, want 1", len(events))
+	}
+	if params := paramsOf(t, events[0].Record); !maps.Equal(params, want) {
+		t.Errorf("kept %v, want %v", params, want)
+	}
+	return events[0]
 }
 
 func paramsOf(t *testing.T, record []byte) map[string]string {

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -65,17 +64,11 @@ func TestEmitPageExample(t *testing.T) {
 					t.Errorf("%s %s:\n got %s\nwant %s", format, digest, got, want)
 				}
 			}
-			events := g.events(t)
-			if len(events) != 1 {
-				t.Fatalf("%s %s: %d events, want 1", format, digest, len(events))
-			}
-			e, want := events[0], emitPage().params
+			want := emitPage().params
 			for _, protocol := range contract.TOPParams {
 				delete(want, protocol.Name)
 			}
-			if params := paramsOf(t, e.Record); !maps.Equal(params, want) {
-				t.Errorf("kept %v, want %v", params, want)
-			}
+			e := g.kept(t, want)
 			if e.Order != (order.Key{Platform: "taobao", Seller: "seller_001", Number: "123456"}) || e.WorkOrder != (order.WorkOrderKey{App: "12345678", Tenant: "mockTenantCode", ID: "123456"}) {
 				t.Errorf("kept as %+v", e)
 			}
@@ -183,13 +176,7 @@ func TestEmitCaptures(t *testing.T) {
 			if !strings.Contains(got.Body, "true") || got.Code != "" {
 				t.Fatalf("got %v", got)
 			}
-			events := g.events(t)
-			if len(events) != 1 {
-				t.Fatalf("%d events", len(events))
-			}
-			if params := paramsOf(t, events[0].Record); !maps.Equal(params, c.Params) {
-				t.Errorf("kept %v, want %v", params, c.Params)
-			}
+			g.kept(t, c.Params)
 		})
 	}
 }

@@ -143,7 +143,10 @@ func (r *request) drop(name string) *request {
 }
 
 // signed returns the parameters with their signature.
-func (r *request) signed() url.Values {
+func (r *request) signed() url.Values { return r.signedWith("") }
+
+// signedWith signs a document body, too.
+func (r *request) signedWith(document string) url.Values {
 	if r.digest != "" {
 		r.params["sign_method"] = string(r.digest)
 	}
@@ -154,7 +157,7 @@ func (r *request) signed() url.Values {
 		sorted = append(sorted, contract.Param{Name: name, Value: value})
 	}
 	slices.SortFunc(sorted, func(a, b contract.Param) int { return strings.Compare(a.Name, b.Name) })
-	values.Set("sign", wire.Sign(r.digest, r.app.Secret, wire.SignedText(sorted, "")))
+	values.Set("sign", wire.Sign(r.digest, r.app.Secret, wire.SignedText(sorted, document)))
 	for _, spoil := range r.spoil {
 		spoil(values)
 	}
@@ -199,6 +202,12 @@ func (g *gateway) send(t testing.TB, r *request) answer {
 		t.Fatal(err)
 	}
 	q.Header = r.header
+	return readAnswer(t, g.exchange(t, q))
+}
+
+// exchange sends a request and returns the body of its answer, which is HTTP 200.
+func (g *gateway) exchange(t testing.TB, q *http.Request) string {
+	t.Helper()
 	response, err := g.Client().Do(q)
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +217,7 @@ func (g *gateway) send(t testing.TB, r *request) answer {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("HTTP %d %q: %v", response.StatusCode, text, err)
 	}
-	return readAnswer(t, string(text))
+	return string(text)
 }
 
 // readAnswer reads a body independently of package wire.

@@ -182,6 +182,10 @@ func TestTextsSayTheLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	batches, err := os.ReadFile("../../docs/decisions/0006-work-orders-and-batches.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) } // all of them are
 	body := fmt.Sprintf("%d MiB", wire.MaxBody>>20)
 	minutes := fmt.Sprintf("%.0f", wire.Tolerance.Minutes())
@@ -195,7 +199,9 @@ func TestTextsSayTheLimits(t *testing.T) {
 		{timestamp.Text, []string{minutes + "分钟"}},
 		{contract.TOPFaults[contract.BadVersion].When, []string{wire.TOPVersion}},
 		{TOPChecks[7].Text, []string{wire.TOPVersion}},
-		{contract.TOPFaults[contract.BadRequest].When, []string{body, thousands(wire.MaxParams) + " parameters"}},
+		{contract.TOPFaults[contract.BadRequest].When, []string{body, thousands(wire.MaxParams) + " parameters", fmt.Sprintf("over %d calls", wire.MaxCalls)}},
+		{contract.EventsProduce.About, []string{fmt.Sprintf("最多%d个", contract.MaxMessages)}},
+		{string(batches), []string{fmt.Sprintf("more than %d,", wire.MaxCalls), body}},
 		{string(limits), []string{
 			body, thousands(wire.MaxParams) + " parameters", thousands(order.MaxLines) + " lines", thousands(order.MaxMarks) + " marks",
 			fmt.Sprintf("%d bodies over %d KiB", largeBodies, wire.SmallBody>>10),
@@ -207,7 +213,7 @@ func TestTextsSayTheLimits(t *testing.T) {
 			}
 		}
 	}
-	for _, f := range contract.EventProduce.Request {
+	for _, f := range slices.Concat(contract.EventProduce.Request, contract.EventsProduce.Request, contract.EventEmit.Request) {
 		if f.MaxChars > 0 && !strings.Contains(string(limits), fmt.Sprint(f.MaxChars, " characters")) || f.MaxItems > 0 && !strings.Contains(string(limits), thousands(f.MaxItems)+" entries") || (f.MaxChars > 0 || f.MaxItems > 0) && !strings.Contains(string(limits), "`"+f.Name+"`") {
 			t.Errorf("docs/decisions/0004 does not say the limit of %s", f.Name)
 		}

@@ -182,10 +182,18 @@ func (w *writes) apply(change order.Change, view *order.View) {
 // repeats reports whether one of the added marks is there already: a rule's
 // mistake, which must not be stored.
 func repeats(known, added []order.Mark) bool {
-	for i, m := range added {
-		if slices.Contains(known, m) || slices.Contains(added[:i], m) {
+	if len(added) <= 1 {
+		return len(added) == 1 && slices.Contains(known, added[0])
+	}
+	seen := make(map[order.Mark]bool, len(known)+len(added)) // both may be many
+	for _, m := range known {
+		seen[m] = true
+	}
+	for _, m := range added {
+		if seen[m] {
 			return true
 		}
+		seen[m] = true
 	}
 	return false
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // maxGroup is how many tasks a transaction has before it takes no further call. A
-// call's own tasks, up to 2,500, stand in one transaction all the same.
+// call's own tasks stand in one transaction, however many they are.
 const maxGroup = 512
 
 // yields is how often the committer lets others run before it takes what waits.

@@ -14,7 +14,7 @@ import (
 func encodeLines(lines []order.Line) string {
 	b := append(make([]byte, 0, 2+64*len(lines)), '[')
 	for _, l := range lines {
-		b = appendTexts(b, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode)
+		b = append(appendTexts(b, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode), ',')
 	}
 	return closeArray(b)
 }
@@ -29,7 +29,7 @@ func decodeLines(text string) (lines []order.Line, err error) {
 func encodeMarks(marks []order.Mark) string {
 	b := append(make([]byte, 0, 2+96*len(marks)), '[')
 	for _, m := range marks {
-		b = appendTexts(b, m.Status, m.ERPOrderID, m.Detail, m.Line)
+		b = append(appendTexts(b, m.Status, m.ERPOrderID, m.Detail, m.Line), ',')
 	}
 	return closeArray(b)
 }
@@ -41,7 +41,7 @@ func decodeMarks(text string) (marks []order.Mark, err error) {
 	return marks, err
 }
 
-// appendTexts writes an array of texts and a comma.
+// appendTexts writes an array of texts.
 func appendTexts(b []byte, texts ...string) []byte {
 	b = append(b, '[')
 	for i, text := range texts {
@@ -50,7 +50,7 @@ func appendTexts(b []byte, texts ...string) []byte {
 		}
 		b = contract.AppendJSONString(b, text)
 	}
-	return append(b, ']', ',')
+	return append(b, ']')
 }
 
 // closeArray ends an array whose items each have a comma behind them.

@@ -73,24 +73,34 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders [
 	w.add(f.Stage != "", "stage = ?", string(f.Stage))
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
+	return readPage(ctx, s, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
+		func(row *sqlite.Stmt) int { return row.ColumnLen(11) + row.ColumnLen(12) }, scanOrder)
+}
+
+// readPage reads a page of a list. It ends at its limit, or where what its rows
+// hold gets too large; more says that the list goes on.
+func readPage[T any](ctx context.Context, s *sqliteStore, text string, args []any, limit, maxSize int, sizeOf func(*sqlite.Stmt) int, scan func(*sqlite.Stmt) (T, error)) (page []T, more bool, err error) {
 	size := 0
 	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
-			size += row.ColumnLen(11) + row.ColumnLen(12)
-			if len(orders) == f.Limit || len(orders) > 0 && size > maxOrders {
+		return query(c, text+" LIMIT ?", func(row *sqlite.Stmt) error {
+			size += sizeOf(row)
+			if len(page) == limit || len(page) > 0 && size > maxSize {
 				more = true
 				return errEnough
 			}
-			o, err := scanOrder(row)
-			orders = append(orders, o)
+			item, err := scan(row)
+			page = append(page, item)
 			return err
-		}, append(w.args, f.Limit+1)...)
+		}, append(args, limit+1)...)
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
-	return orders, more, err
+	return page, more, err
 }
+
+// errEnough ends a query early.
+var errEnough = errors.New("enough")
 
 // Where a page of orders or events ends, in bytes of what they hold: a single one
 // may have a megabyte. Orders take many times that in memory.
@@ -110,27 +120,9 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
 	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"
-	size := 0
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
-			size += row.ColumnLen(5) + row.ColumnLen(6)
-			if len(events) == f.Limit || len(events) > 0 && size > maxPage {
-				more = true
-				return errEnough
-			}
-			e, err := scanEvent(row)
-			events = append(events, e)
-			return err
-		}, append(w.args, f.Limit+1)...)
-	})
-	if errors.Is(err, errEnough) {
-		err = nil
-	}
-	return events, more, err
+	return readPage(ctx, s, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq", w.args, f.Limit, maxPage,
+		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) }, scanEvent)
 }
-
-// errEnough ends a query early.
-var errEnough = errors.New("enough")
 
 func scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
 	e = &order.Event{
@@ -162,16 +154,8 @@ func (s *sqliteStore) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (
 	w.add(f.Key.Tenant != "", "tenant = ?", f.Key.Tenant)
 	w.add(f.Key.App != "", "app = ?", f.Key.App)
 	w.add(f.Status != "", "status = ?", f.Status)
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
-			orders = append(orders, scanWorkOrder(row))
-			return nil
-		}, append(w.args, f.Limit+1)...)
-	})
-	if more = len(orders) > f.Limit; more {
-		orders = orders[:f.Limit]
-	}
-	return orders, more, err
+	return readPage(ctx, s, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
+		func(*sqlite.Stmt) int { return 0 }, func(row *sqlite.Stmt) (*order.WorkOrder, error) { return scanWorkOrder(row), nil })
 }
 
 func scanWorkOrder(row *sqlite.Stmt) *order.WorkOrder {

@@ -244,14 +244,7 @@ func list(texts []string) string {
 	if len(texts) == 0 {
 		return ""
 	}
-	b := []byte{'['}
-	for i, text := range texts {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = contract.AppendJSONString(b, text)
-	}
-	return string(append(b, ']'))
+	return string(appendTexts(nil, texts...))
 }
 
 // exec runs a statement without rows. The connection keeps it prepared.
