@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -37,6 +38,9 @@ type API struct {
 	Reply    []Field
 	Refusals []*Refusal
 
+	// AnyTime says that the call's time is not checked: clients set their clock
+	// by its answer.
+	AnyTime bool
 	// Repeatable says that a call sent twice does what one does, so that a
 	// client may send it again when it does not know what became of the first.
 	Repeatable bool
@@ -56,7 +60,11 @@ type Param struct{ Name, Value string }
 // panics when the table contradicts itself or the structs: at start-up, not in
 // a call.
 func Define[Request, Reply any](a API) *API {
-	a.root = strings.ReplaceAll(strings.TrimPrefix(a.Method, "taobao."), ".", "_") + "_response"
+	a.root = rootOf(a.Protocol, a.Method)
+	a.Request = slices.Clone(a.Request)
+	for i := range a.Request {
+		a.Request[i].Secret = a.Request[i].secret()
+	}
 	a.request = compile(a.Method, reflect.TypeFor[Request](), a.Request)
 	a.reply = compile(a.Method, reflect.TypeFor[Reply](), a.Reply)
 	if _, ok := a.Field(a.Identity); a.Identity != "" && !ok {
@@ -65,9 +73,34 @@ func Define[Request, Reply any](a API) *API {
 	return &a
 }
 
-// Root is the name of the answer's root element: the method without a leading
-// "taobao.", dots as underscores, and "_response".
+// Root is the name of the element that holds the answer's content. For TOP it is
+// the root: the method without a leading "taobao.", dots as underscores, and
+// "_response". For Suning it is the business node, of request and answer alike:
+// <verb><Noun> of suning.<domain>.<noun>.<verb>.
 func (a *API) Root() string { return a.root }
+
+func rootOf(protocol Protocol, method string) string {
+	if protocol != Suning {
+		return strings.ReplaceAll(strings.TrimPrefix(method, "taobao."), ".", "_") + "_response"
+	}
+	words := strings.Split(method, ".")
+	verb := words[len(words)-1]
+	if len(words) == 1 {
+		return verb
+	}
+	noun := words[len(words)-2]
+	return verb + strings.ToUpper(noun[:min(1, len(noun))]) + noun[min(1, len(noun)):]
+}
+
+// OrderID returns the number of the order that a request is about, and false
+// when the API's rows name none.
+func (a *API) OrderID(request any) (string, bool) {
+	i := slices.IndexFunc(a.Request, func(f Field) bool { return f.OrderID })
+	if i < 0 {
+		return "", false
+	}
+	return reflect.Indirect(reflect.ValueOf(request)).Field(a.request.index[i]).String(), true
+}
 
 // Field returns the request row of that wire name.
 func (a *API) Field(name string) (*Field, bool) {
@@ -85,18 +118,36 @@ func (a *API) Field(name string) (*Field, bool) {
 func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err error) {
 	v := reflect.New(a.request.of)
 	for i := range a.Request {
-		f := &a.Request[i]
-		value, ok := lookup(f.Name)
-		if f.Required && (!ok || Blank(value)) {
-			return nil, About(MissingArgument, f.Name)
-		}
-		if ok {
+		if value, ok := lookup(a.Request[i].Name); ok {
 			v.Elem().Field(a.request.index[i]).SetString(value)
 		}
 	}
+	return a.checked(v)
+}
+
+// DecodeNode fills a new request struct from a document's content, as Decode
+// does. The error may also be [BadRequest]: a text is expected and there are
+// parts.
+func (a *API) DecodeNode(content *Node) (request any, err error) {
+	if a.request.misfit(content) {
+		return nil, BadRequest
+	}
+	v := reflect.New(a.request.of)
+	a.request.decode(v.Elem(), content)
+	return a.checked(v)
+}
+
+// checked returns a request whose required fields are given and within their
+// limits.
+func (a *API) checked(v reflect.Value) (request any, err error) {
 	for i := range a.Request {
-		f := &a.Request[i]
-		if f.exceeded(v.Elem().Field(a.request.index[i]).String()) {
+		if f := &a.Request[i]; f.Required && Blank(v.Elem().Field(a.request.index[i]).String()) {
+			return nil, About(MissingArgument, f.Name)
+		}
+	}
+	for i := range a.Request {
+		f, field := &a.Request[i], v.Elem().Field(a.request.index[i])
+		if field.Kind() == reflect.String && f.exceeded(field.String()) {
 			return nil, About(BadArgument, f.Name)
 		}
 	}
@@ -120,16 +171,29 @@ func (a *API) Masked(params []Param) []Param {
 }
 
 // Params lists what a client sends for a request: the fields that are not
-// blank, in the page's order. A blank value is neither sent nor signed.
+// blank, in the page's order. A blank value is neither sent nor signed. Objects and
+// lists are JSON text.
 func (a *API) Params(request any) []Param {
 	v := reflect.Indirect(reflect.ValueOf(request))
 	params := make([]Param, 0, len(a.Request))
 	for i := range a.Request {
-		if value := v.Field(a.request.index[i]).String(); !Blank(value) {
+		if value := a.paramOf(i, v.Field(a.request.index[i])); !Blank(value) {
 			params = append(params, Param{a.Request[i].Name, value})
 		}
 	}
 	return params
+}
+
+func (a *API) paramOf(row int, field reflect.Value) string {
+	switch {
+	case field.Kind() == reflect.String:
+		return field.String()
+	case field.Kind() == reflect.Slice && field.Len() == 0:
+		return ""
+	case field.Kind() == reflect.Slice:
+		return string(a.request.nested[row].appendList(nil, Simplified, field))
+	}
+	return string(closeObject(a.request.nested[row].appendJSON([]byte{'{'}, Simplified, field)))
 }
 
 // Asked reports whether a field is blank in a request that the page asks for
@@ -162,9 +226,30 @@ func (a *API) DecodeReply(content *Node) (reply any, found bool) {
 	return v.Interface(), found || len(a.Reply) == 0
 }
 
+// Done reports whether an error says that what a request asks has happened
+// before: its row advises so, and not only for other requests.
+func (a *API) Done(request any, err error) bool {
+	row, ok := errors.AsType[*Refusal](err)
+	if !ok || row.Advice != Done {
+		return false
+	}
+	r, narrows := request.(interface{ done(*Refusal) bool })
+	return !narrows || r.done(row)
+}
+
 // Yes reports whether a reply says yes: none of its verdicts is false.
 func (a *API) Yes(reply any) bool {
 	return a.reply.yes(reflect.Indirect(reflect.ValueOf(reply)))
+}
+
+// Declined returns the normal answer that says no with a row, and false when the
+// API's answers have no room for one.
+func (a *API) Declined(row *Refusal) (reply any, ok bool) {
+	r, ok := reflect.New(a.reply.of).Interface().(interface{ decline(*Refusal) })
+	if ok {
+		r.decline(row)
+	}
+	return r, ok
 }
 
 // Refusal returns what a normal answer refuses with; nil when it says yes.

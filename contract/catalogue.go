@@ -5,6 +5,8 @@ var All = []*API{
 	EventProduce,
 	EventsProduce,
 	EventEmit,
+	LeaguerStatus,
+	SystimeGet,
 }
 
 var byMethod = func() map[string]*API {
@@ -33,7 +35,7 @@ func FindTOP(a *API, code, subCode string) error {
 	var found []Fault
 	for f := BadEncoding; f < faultCount; f++ {
 		row := &TOPFaults[f]
-		if row.Code != code {
+		if row.Code == "" || row.Code != code {
 			continue
 		}
 		if row.SubCode == subCode {

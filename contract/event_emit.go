@@ -69,7 +69,7 @@ var EventEmit = Define[EventEmitRequest, EventEmitReply](API{
 		{Name: "event_id", Go: "EventID", Type: String, MaxChars: 256, Example: `123456`, Text: "事件id"},
 		{Name: "ctx_data", Go: "Context", Type: JSON, Example: `{}`, Text: "业务参数"},
 		{Name: "plan_id", Go: "PlanID", Type: String, MaxChars: 256, Example: `123456`, Text: "计划id"},
-		{Name: "biz_order_id", Go: "OrderID", Type: String, MaxChars: 256, Example: `123456`, Text: "订单id"},
+		{Name: "biz_order_id", Go: "OrderID", Type: String, OrderID: true, MaxChars: 256, Example: `123456`, Text: "订单id"},
 		{Name: "work_order_type", Go: "WorkOrderType", Type: String, MaxChars: 256, Example: `0`, Text: "工单类型"},
 		{Name: "work_order_status", Go: "WorkOrderStatus", Type: String, MaxChars: 256, Example: `0`, Text: "工单状态"},
 		{Name: "work_order_id", Go: "WorkOrderID", Type: String, MaxChars: 256, Example: `123456`, Text: "工单id"},
@@ -102,7 +102,13 @@ var EventEmit = Define[EventEmitRequest, EventEmitReply](API{
 
 // EventEmitDeclined is the answer that says no with a row.
 func EventEmitDeclined(row *Refusal) *EventEmitReply {
-	return &EventEmitReply{EventEmitResult{ErrorCode: row.Code, ErrorMessage: row.Text, Solution: row.Solution}}
+	r := &EventEmitReply{}
+	r.decline(row)
+	return r
+}
+
+func (r *EventEmitReply) decline(row *Refusal) {
+	r.Result = EventEmitResult{ErrorCode: row.Code, ErrorMessage: row.Text, Solution: row.Solution}
 }
 
 // refusal reads a no.

@@ -59,7 +59,7 @@ var EventProduce = Define[EventProduceRequest, EventProduceReply](API{
 	Request: []Field{
 		{Name: "status", Go: "Status", Type: String, Required: true, Example: `QIMEN_ERP_TRANSFER`, Text: "事件状态,如QIMEN_ERP_TRANSFER,QIMEN_ERP_CHECK"},
 		{Name: "ext", Go: "Extension", Type: String, Object: true, Example: `{"rdsName","123wdx1"}`, Text: "JSON格式扩展字段"},
-		{Name: "tid", Go: "OrderID", Type: String, Required: true, MaxChars: 256, Example: `12231221231232`, Text: "淘宝订单号"},
+		{Name: "tid", Go: "OrderID", Type: String, Required: true, OrderID: true, MaxChars: 256, Example: `12231221231232`, Text: "淘宝订单号"},
 		{Name: "platform", Go: "Platform", Type: String, MaxChars: 256, Example: `JD`, Text: "商家平台编码.MAIN:官方渠道,JD:京东,DD:当当,PP:拍拍,YX:易讯,EBAY:ebay,AMAZON:亚马逊,SN:苏宁,GM:国美,WPH:唯品会,JM:聚美,MGJ:蘑菇街,YT:银泰,YHD:1号店,1688:1688,POS:POS门店,OTHER:其他"},
 		{Name: "create", Go: "Created", Type: Number, Example: `20170808`, Text: "订单创建时间,数字"},
 		{Name: "nick", Go: "Nick", Type: String, MaxChars: 256, Example: `seller_001`, Text: "外部商家名称。必须同时填写platform"},

@@ -64,6 +64,10 @@ func (r EventResult) Refused() *Refused {
 	}
 }
 
+func (r *EventsProduceReply) decline(row *Refusal) {
+	r.Results = []EventResult{{ErrorCode: row.Code, ErrorText: row.Text}}
+}
+
 // refusal sums up a no; what each event was refused with stands in its result.
 func (r *EventsProduceReply) refusal() *Refused {
 	refused := 0

@@ -3,7 +3,8 @@ package contract
 import "strings"
 
 // Fault is a condition in which a gateway refuses a call whatever its API. The
-// set is closed; each protocol has one row for every fault it knows.
+// set is closed; each protocol words those that it knows: TOP in [TOPFaults], Suning
+// in [SuningFaults] and in its APIs' refusals.
 type Fault int
 
 // The faults. Who produces which, and in what order, say the tables of checks.
@@ -18,6 +19,7 @@ const (
 	UnknownMethod
 	BadVerb
 	UnknownApp
+	ExpiredApp
 	IPNotAllowed
 	NoPackage
 	NotInPackage
@@ -26,6 +28,7 @@ const (
 	BadTimestamp
 	BadSign
 	Throttled
+	TooFrequent
 	MissingSession
 	BlankSession
 	UnknownSession
@@ -33,16 +36,18 @@ const (
 	MissingArgument
 	BadArgument
 	BadRequest
+	MissingBody
+	SeveralNodes
 	Busy
 	Unavailable
 	BusinessRefused
 
-	// Faults of the documented tables that Ordergate does not produce.
+	// Faults of the documented tables that Ordergate does not produce by itself.
+	RetiredMethod
 	UploadFailed
 	UserThrottled
 	SessionThrottled
 	PartnerThrottled
-	TooFrequent
 	UserNotPermitted
 	PartnerNotPermitted
 	BackendFailed
@@ -52,7 +57,7 @@ const (
 	faultCount
 )
 
-// FaultRow is how one protocol words one fault.
+// FaultRow is how TOP words one fault. The zero row is one that TOP does not know.
 type FaultRow struct {
 	Code     string // a number for TOP
 	Text     string // %s stands for the detail
@@ -108,16 +113,58 @@ var TOPFaults = [faultCount]FaultRow{
 	LowSecurityLevel:    {Code: "53", Text: "Insufficient security level", Chinese: "安全等级不足", Advice: Fix, Reserved: "sensitive APIs only"},
 }
 
-// Error returns TOP's wording, for logs.
+// faultNames name the faults whatever the protocol, for logs.
+var faultNames = [faultCount]string{
+	BadEncoding:         "bad encoding",
+	MissingMethod:       "method missing",
+	MissingAppKey:       "app key missing",
+	MissingTimestamp:    "time missing",
+	MissingVersion:      "version missing",
+	MissingSign:         "signature missing",
+	UnknownMethod:       "method unknown",
+	BadVerb:             "verb not allowed",
+	UnknownApp:          "app unknown",
+	ExpiredApp:          "app expired",
+	IPNotAllowed:        "address not allowed",
+	NoPackage:           "app may call nothing",
+	NotInPackage:        "app may not call this API",
+	BadVersion:          "bad version",
+	BadFormat:           "bad format",
+	BadTimestamp:        "time unreadable or off",
+	BadSign:             "signature differs",
+	Throttled:           "rate used up",
+	TooFrequent:         "calls too frequent",
+	MissingSession:      "session missing",
+	BlankSession:        "session blank",
+	UnknownSession:      "session unknown",
+	ExpiredSession:      "session expired",
+	MissingArgument:     "argument missing",
+	BadArgument:         "bad argument",
+	BadRequest:          "request unreadable",
+	MissingBody:         "body node missing",
+	SeveralNodes:        "several business nodes",
+	Busy:                "busy",
+	Unavailable:         "not stored",
+	BusinessRefused:     "refused by the API",
+	RetiredMethod:       "method retired",
+	UploadFailed:        "upload failed",
+	UserThrottled:       "user throttled",
+	SessionThrottled:    "session throttled",
+	PartnerThrottled:    "partner throttled",
+	UserNotPermitted:    "user not permitted",
+	PartnerNotPermitted: "partner not permitted",
+	BackendFailed:       "backend failed",
+	UnsupportedVersion:  "version unsupported",
+	SessionNotPermitted: "session not permitted",
+	LowSecurityLevel:    "security level too low",
+}
+
+// Error returns the fault's name.
 func (f Fault) Error() string {
 	if f <= 0 || f >= faultCount {
 		return "unknown fault"
 	}
-	row := &TOPFaults[f]
-	if row.SubCode != "" {
-		return row.Code + " " + row.SubCode
-	}
-	return row.Code + " " + row.Text
+	return faultNames[f]
 }
 
 // Fill puts the detail into a row's text.

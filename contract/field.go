@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -26,15 +27,21 @@ type Field struct {
 	Type     Type
 	Required bool // 必须
 	Asked    bool // optional, yet the page says 需要填: its absence is a warning
-	Secret   bool // masked wherever it is shown
-	Verdict  bool // of a reply: false means no
+	Secret   bool // masked wherever it is shown; so is what has a secret member
+	Verdict  bool // of a reply: false, or a text other than Y, means no
+	OrderID  bool // it names the order that the call is about
 	Object   bool // its text is a JSON object: within a JSON document it may stand as one
 	MaxChars int  // longest value in characters; 0: no limit
 	MaxItems int  // most entries of a comma-separated value; 0: no limit
 	Example  string
 	Text     string  // the page's description
 	Fields   []Field // the members of an object, or of each item of a list; bound to a struct
-	Item     string  // of a list: what an item is called on the wire; bound to a slice of structs
+	Item     string  // of a list: what an item is called on the wire, its own name when nothing wraps the items; bound to a slice of structs
+}
+
+// secret reports whether the row or one of its members is secret.
+func (f *Field) secret() bool {
+	return f.Secret || slices.ContainsFunc(f.Fields, func(member Field) bool { return member.secret() })
 }
 
 // exceeded reports whether value breaks the row's limits.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,6 +15,7 @@ type layout struct {
 	rows   []Field
 	index  []int
 	nested []*layout // of rows that have members; nil for the others
+	wire   []int     // the rows in the order in which they are written: that of the struct
 }
 
 func compile(method string, of reflect.Type, rows []Field) *layout {
@@ -24,8 +26,8 @@ func compile(method string, of reflect.Type, rows []Field) *layout {
 		if !ok || len(f.Index) != 1 {
 			panic(fmt.Sprintf("contract %s: row %s: %s has no field %s", method, row.Name, of, row.Go))
 		}
-		if row.Verdict && row.Type != Boolean {
-			panic(fmt.Sprintf("contract %s: row %s is a verdict and no Boolean", method, row.Name))
+		if row.Verdict && row.Type != Boolean && row.Type != String {
+			panic(fmt.Sprintf("contract %s: row %s is a verdict and neither Boolean nor String", method, row.Name))
 		}
 		switch {
 		case f.Type.Kind() != row.kind(), row.Item != "" && f.Type.Elem().Kind() != reflect.Struct:
@@ -49,6 +51,10 @@ func compile(method string, of reflect.Type, rows []Field) *layout {
 	if len(rows) != of.NumField() {
 		panic(fmt.Sprintf("contract %s: %s has fields without a row", method, of))
 	}
+	for i := range rows {
+		l.wire = append(l.wire, i)
+	}
+	slices.SortFunc(l.wire, func(a, b int) int { return l.index[a] - l.index[b] })
 	return l
 }
 
@@ -100,8 +106,8 @@ func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
 // JSON or as repeated XML elements.
 func (n *Node) items(row *Field) (items []*Node, given bool) {
 	lists := n.all(row.Name)
-	if len(lists) != 1 {
-		return lists, len(lists) > 0
+	if len(lists) != 1 { // an XML element without elements is no item
+		return slices.DeleteFunc(lists, func(n *Node) bool { return n.Kind == TextNode }), len(lists) > 0
 	}
 	list := lists[0]
 	if list.Kind == ListNode {
@@ -117,12 +123,39 @@ func (n *Node) items(row *Field) (items []*Node, given bool) {
 	return items, true
 }
 
+// misfit reports whether a node has parts where a row has a text.
+func (l *layout) misfit(n *Node) bool {
+	for i := range l.rows {
+		row := &l.rows[i]
+		if row.Item != "" {
+			items, _ := n.items(row)
+			if slices.ContainsFunc(items, l.nested[i].misfit) {
+				return true
+			}
+			continue
+		}
+		part, ok := n.Get(row.Name)
+		if ok && (part.Kind == ObjectNode || part.Kind == ListNode) && row.Fields == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// verdictYes is the text of a verdict that says yes: 结果;Y-成功,N-失败.
+const verdictYes = "Y"
+
 // yes reports that no verdict is false. A list's items do not count: their sum
 // has a verdict of its own.
 func (l *layout) yes(v reflect.Value) bool {
 	for i := range l.rows {
 		field := v.Field(l.index[i])
-		if l.rows[i].Verdict && !field.Bool() || field.Kind() == reflect.Struct && !l.nested[i].yes(field) {
+		switch {
+		case field.Kind() == reflect.Struct && !l.nested[i].yes(field):
+			return false
+		case l.rows[i].Verdict && field.Kind() == reflect.Bool && !field.Bool():
+			return false
+		case l.rows[i].Verdict && field.Kind() == reflect.String && field.String() != verdictYes:
 			return false
 		}
 	}
@@ -135,7 +168,7 @@ func absent(v reflect.Value) bool {
 }
 
 func (l *layout) appendJSON(b []byte, shape Shape, v reflect.Value) []byte {
-	for i := range l.rows {
+	for _, i := range l.wire {
 		row, field := &l.rows[i], v.Field(l.index[i])
 		if absent(field) {
 			continue
@@ -147,15 +180,12 @@ func (l *layout) appendJSON(b []byte, shape Shape, v reflect.Value) []byte {
 		case reflect.Struct:
 			b = closeObject(l.nested[i].appendJSON(append(b, '{'), shape, field))
 		case reflect.Slice:
-			if shape == Wrapped {
+			wrapped := shape == Wrapped && row.Item != row.Name
+			if wrapped {
 				b = append(AppendJSONString(append(b, '{'), row.Item), ':')
 			}
-			b = append(b, '[')
-			for j := range field.Len() {
-				b = append(closeObject(l.nested[i].appendJSON(append(b, '{'), shape, field.Index(j))), ',')
-			}
-			b = append(bytes.TrimSuffix(b, []byte{','}), ']')
-			if shape == Wrapped {
+			b = l.nested[i].appendList(b, shape, field)
+			if wrapped {
 				b = append(b, '}')
 			}
 		default:
@@ -170,11 +200,20 @@ func (l *layout) appendJSON(b []byte, shape Shape, v reflect.Value) []byte {
 	return b
 }
 
+// appendList writes a slice of structs as a JSON list.
+func (l *layout) appendList(b []byte, shape Shape, list reflect.Value) []byte {
+	b = append(b, '[')
+	for i := range list.Len() {
+		b = append(closeObject(l.appendJSON(append(b, '{'), shape, list.Index(i))), ',')
+	}
+	return append(bytes.TrimSuffix(b, []byte{','}), ']')
+}
+
 // closeObject ends an object whose members each have a comma behind them.
 func closeObject(b []byte) []byte { return append(bytes.TrimSuffix(b, []byte{','}), '}') }
 
 func (l *layout) appendXML(b []byte, v reflect.Value) []byte {
-	for i := range l.rows {
+	for _, i := range l.wire {
 		row, field := &l.rows[i], v.Field(l.index[i])
 		if absent(field) {
 			continue
@@ -185,11 +224,16 @@ func (l *layout) appendXML(b []byte, v reflect.Value) []byte {
 		case reflect.Struct:
 			b = closeTag(l.nested[i].appendXML(openTag(b, row.Name), field), row.Name)
 		case reflect.Slice:
-			b = openTag(b, row.Name)
+			wrapped := row.Item != row.Name
+			if wrapped {
+				b = openTag(b, row.Name)
+			}
 			for j := range field.Len() {
 				b = closeTag(l.nested[i].appendXML(openTag(b, row.Item), field.Index(j)), row.Item)
 			}
-			b = closeTag(b, row.Name)
+			if wrapped {
+				b = closeTag(b, row.Name)
+			}
 		default:
 			b = AppendElement(b, row.Name, field.String())
 		}

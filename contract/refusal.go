@@ -2,6 +2,7 @@ package contract
 
 import (
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -23,18 +24,46 @@ type Refusal struct {
 	Text     string // the vendor's description
 	Solution string // the vendor's advice, in its words
 	Advice   Advice
-	Open     bool   // the name of a parameter may follow Code behind a colon
-	InReply  bool   // said in a normal answer, not as an error
-	Unknown  bool   // the call may have been carried out all the same
-	Reserved string // why nothing produces the row; empty for rows that are produced
+	When     string  // when it is answered
+	Faults   []Fault // that it words; errors.Is finds the row by each
+	Open     bool    // the name of a parameter may follow Code behind a colon
+	InReply  bool    // said in a normal answer, not as an error
+	Unknown  bool    // the call may have been carried out all the same
+	Reserved string  // why nothing produces the row; empty for rows that are produced
 }
 
-// SubCode is the code as it stands on the wire: with what the row leaves open.
+// SubCode is the code as it stands on the wire: with what the row leaves open,
+// behind a colon or in the place of Suning's sign for it.
 func (r *Refusal) SubCode(detail string) string {
 	if detail == "" {
 		return r.Code
 	}
-	return r.Code + ":" + detail
+	if before, ok := r.before(); ok {
+		return before + detail
+	}
+	return r.Code
+}
+
+// before is what stands before a row's open part, and false when it has none.
+func (r *Refusal) before() (string, bool) {
+	for _, open := range []string{":*", ":?"} { // as Suning's page prints them
+		if strings.HasSuffix(r.Code, open) {
+			return r.Code[:len(r.Code)-1], true
+		}
+	}
+	return r.Code + ":", r.Open
+}
+
+// covers reports whether a code is an instance of the row.
+func (r *Refusal) covers(code string) bool {
+	before, open := r.before()
+	return code == r.Code || open && strings.HasPrefix(code, before)
+}
+
+// Is reports whether the row words a fault.
+func (r *Refusal) Is(target error) bool {
+	fault, ok := target.(Fault)
+	return ok && slices.Contains(r.Faults, fault)
 }
 
 // Error returns the row's code.
@@ -73,9 +102,9 @@ func (e *Error) Unwrap() error { return e.Row }
 // it from a row; a client fills it from an answer, and [errors.Is] then finds
 // the row again.
 type Refused struct {
-	Code      string // "50"; TOP's codes are numbers
-	Text      string // msg
-	SubCode   string // empty when the answer has none
+	Code      string // "50": TOP's codes are numbers; Suning's error_code
+	Text      string // msg, error_msg
+	SubCode   string // empty when the answer has none; Suning's never has
 	SubText   string // sub_msg
 	RequestID string
 	Row       error // the Fault or Refusal it is an instance of; nil when no table has it
@@ -103,7 +132,7 @@ func (r *Refused) Unwrap() error { return r.Row }
 // API has none.
 func (a *API) refusalRow(subCode string) error {
 	for _, r := range a.Refusals {
-		if subCode == r.Code || r.Open && strings.HasPrefix(subCode, r.Code+":") {
+		if r.covers(subCode) {
 			return r
 		}
 	}

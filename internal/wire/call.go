@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -19,19 +17,6 @@ import (
 const (
 	TOPPath    = "/router/rest"
 	TOPVersion = "2.0"
-)
-
-// Sizes of request bodies in bytes.
-const (
-	MaxBody   = 1 << 20  // the largest that is read
-	SmallBody = 16 << 10 // beyond this a body takes a place in TOP.Large
-)
-
-// drainBody is how much of a body over MaxBody is thrown away, and drainTime for
-// how long, before the answer: a caller that is still sending would not read it.
-const (
-	drainBody = 32 << 20
-	drainTime = 5 * time.Second
 )
 
 // TOP is the Taobao Open Platform's protocol. The zero value works.
@@ -76,8 +61,6 @@ func (c *Call) Given(name string) (value string, ok bool) {
 
 var errTooMany = errors.New("too many parameters")
 
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
 // Open reads a request from query and body: URL, form, multipart or document,
 // with any verb. The call is never nil: when the error is about
 // [contract.BadRequest] or [contract.Busy] it holds what the URL says.
@@ -88,14 +71,9 @@ func (p TOP) Open(w http.ResponseWriter, r *http.Request) (*Call, error) {
 func (p TOP) open(w http.ResponseWriter, r *http.Request, contentType string) (*Call, error) {
 	c := &Call{Verb: r.Method}
 	var in reader
-	body := buffers.Get().(*bytes.Buffer)
-	defer func() {
-		if body.Cap() <= 64<<10 { // do not keep what a large request grew
-			body.Reset()
-			buffers.Put(body)
-		}
-	}()
-	large, err := p.receive(w, r, body)
+	body := borrow()
+	defer giveBack(body)
+	large, err := receive(w, r, body, p.Large)
 	if large {
 		defer func() { <-p.Large }()
 	}
@@ -114,45 +92,10 @@ func (p TOP) open(w http.ResponseWriter, r *http.Request, contentType string) (*
 	}
 	c.Params = in.params()
 	c.Broken = in.broken
-	if err != nil && !errors.Is(err, contract.Busy) {
-		err = contract.About(contract.BadRequest, err.Error())
+	if err != nil {
+		err = unreadable(err)
 	}
 	return c, err
-}
-
-// receive reads a body within its limits. A large one has taken a place.
-func (p TOP) receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer) (large bool, err error) {
-	if r.ContentLength == 0 || r.Body == nil {
-		return false, nil
-	}
-	if r.ContentLength > MaxBody {
-		return false, drain(w, r)
-	}
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, SmallBody)); err != nil || body.Len() < SmallBody {
-		return false, err
-	}
-	if p.Large != nil {
-		select {
-		case p.Large <- struct{}{}:
-			large = true
-		default:
-			return false, contract.Busy
-		}
-	}
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody)); err != nil || body.Len() <= MaxBody {
-		return large, err
-	}
-	return large, drain(w, r)
-}
-
-// drain throws the rest of a body over MaxBody away.
-func drain(w http.ResponseWriter, r *http.Request) error {
-	deadline := time.Now().Add(drainTime)
-	if err := http.NewResponseController(w).SetReadDeadline(deadline); err == nil {
-		_, _ = io.CopyN(io.Discard, r.Body, drainBody)
-	}
-	w.Header().Set("Connection", "close")
-	return errors.New("body over 1 MiB")
 }
 
 // readBody adds a body's parameters by its content type. Without one, and as

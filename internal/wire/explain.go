@@ -25,26 +25,25 @@ type Finding struct {
 	Mistake *Mistake // nil: valid
 	Detail  string   // the parameter's name, the digest, or how far the clock is off
 	Off     time.Duration
-	Digest  Digest
-	Signed  string // the text that should be signed, secret parameters masked
+	Signed  string // what should be signed, and how; secrets masked
 }
 
 // The mistakes that are not found by trying what was signed.
 var (
 	NotUTF8        = &Mistake{Name: "not-utf8", Text: "a parameter is not UTF-8, or holds a broken %-escape; the signature was not looked at", Fix: "encode the parameters from UTF-8 text, GBK is refused"}
-	NoSignature    = &Mistake{Name: "no-signature", Text: "sign is absent or blank", Fix: "sign the request and send the signature as sign"}
+	NoSignature    = &Mistake{Name: "no-signature", Text: "sign (Suning: signInfo) is absent or blank", Fix: "sign the request and send the signature along"}
 	UnknownDigest  = &Mistake{Name: "unknown-sign-method", Text: "sign_method is %s", Fix: "use md5, hmac or hmac-sha256, written like that"}
 	HTMLEntity     = &Mistake{Name: "html-entity", Text: "&timestamp was turned into ×tamp on its way", Fix: "do not pass the URL through HTML; write &amp;timestamp there"}
 	UnknownMistake = &Mistake{Name: "unknown", Text: "the signature differs, and no known mistake explains it", Fix: "check the secret; compare the text below with what the client signs"}
-	BadTimestamp   = &Mistake{Name: "timestamp-format", Text: "timestamp is no time: %s", Fix: "write yyyy-MM-dd HH:mm:ss in GMT+8", Clock: true}
-	UTCClock       = &Mistake{Name: "utc-clock", Text: "the signature holds, but timestamp is 8 hours behind: UTC instead of GMT+8", Fix: "format the timestamp in GMT+8, whatever the machine's zone", Clock: true}
-	ClockOff       = &Mistake{Name: "clock-off", Text: "the signature holds, but timestamp is off by %s; 10 minutes are allowed", Fix: "set the machine's clock", Clock: true}
+	BadTimestamp   = &Mistake{Name: "timestamp-format", Text: "the call's time is no time: %s", Fix: "write yyyy-MM-dd HH:mm:ss in GMT+8", Clock: true}
+	UTCClock       = &Mistake{Name: "utc-clock", Text: "the signature holds, but the call's time is 8 hours behind: UTC instead of GMT+8", Fix: "format the time in GMT+8, whatever the machine's zone", Clock: true}
+	ClockOff       = &Mistake{Name: "clock-off", Text: "the signature holds, but the call's time is off by %s; 10 minutes are allowed", Fix: "set the machine's clock", Clock: true}
 )
 
 // hiddenTimestamp is what browsers make of &timestamp.
 const hiddenTimestamp = "×tamp"
 
-// Mistakes lists all, for the documents.
+// Mistakes lists those of TOP, for the documents.
 func Mistakes() []Mistake {
 	all := []Mistake{*NotUTF8, *NoSignature, *UnknownDigest, *HTMLEntity}
 	for _, t := range trials {
@@ -53,9 +52,7 @@ func Mistakes() []Mistake {
 	return append(all, *BadTimestamp, *UTCClock, *ClockOff, *UnknownMistake)
 }
 
-// Explain says whether a request's signature and time hold, and if not, which
-// known mistake was made. The error is about [contract.BadRequest] when it
-// cannot be read at all.
+// Explain implements [Protocol].
 func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
 	p.asReceived = true
 	open, shown := p.Open, func(document string) string { return document }
@@ -68,8 +65,8 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 	}
 	method, _ := c.Get("method")
 	api, _ := contract.ByMethod(method)
-	f := &Finding{Digest: MD5, Signed: SignedText(api.Masked(c.Params), shown(c.Document))}
 	digest, known := c.Digest()
+	f := &Finding{Signed: formula(digest, SignedText(api.Masked(c.Params), shown(c.Document)))}
 	got, given := c.Given("sign")
 	switch {
 	case c.Broken:
@@ -80,9 +77,9 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 		name, _ := c.Get("sign_method")
 		return f.is(UnknownDigest, name), nil
 	}
-	f.Digest = digest
 	if p.Verify(c, secret) {
-		return f.judgeTime(c, now), nil
+		timestamp, _ := c.Get("timestamp")
+		return f.judgeTime(timestamp, ParseTimestamp, now), nil
 	}
 	if slices.ContainsFunc(c.Params, func(p contract.Param) bool { return strings.Contains(p.Name+p.Value, hiddenTimestamp) }) {
 		return f.is(HTMLEntity, ""), nil
@@ -114,9 +111,8 @@ func (f *Finding) is(m *Mistake, detail string) *Finding {
 // zoneOff is how far a clock in UTC is behind one in GMT+8.
 const zoneOff = 8 * time.Hour
 
-func (f *Finding) judgeTime(c *Call, now time.Time) *Finding {
-	text, _ := c.Get("timestamp")
-	t, ok := ParseTimestamp(text)
+func (f *Finding) judgeTime(text string, parse func(string) (time.Time, bool), now time.Time) *Finding {
+	t, ok := parse(text)
 	if !ok {
 		return f.is(BadTimestamp, text)
 	}
@@ -128,6 +124,18 @@ func (f *Finding) judgeTime(c *Call, now time.Time) *Finding {
 		return f.is(UTCClock, "")
 	}
 	return f.is(ClockOff, f.Off.Abs().Round(time.Second).String())
+}
+
+// formula says what is signed, and how.
+func formula(digest Digest, text string) string {
+	switch digest {
+	case HMAC:
+		return "HEX(HMAC-MD5(" + contract.Masked + ", text)) of the text:\n" + text
+	case HMACSHA256:
+		return "HEX(HMAC-SHA256(" + contract.Masked + ", text)) of the text:\n" + text
+	default:
+		return "HEX(MD5(text)) of the text:\n" + contract.Masked + text + contract.Masked
+	}
 }
 
 func isHex(text string) bool {

@@ -109,7 +109,7 @@ func (TOP) Refuse(f Format, refused *contract.Refused) Answer {
 // Word words an error for TOP: a fault by its row; an API's refusal as code
 // 50 with the row's text in sub_code. Any other error is the platform's own
 // failure, and its text stays inside.
-func (TOP) Word(err error, requestID string) *contract.Refused {
+func (TOP) Word(_ *contract.API, err error, requestID string) *contract.Refused {
 	detail := contract.Detail(err)
 	if r, ok := errors.AsType[*contract.Refusal](err); ok {
 		envelope := contract.TOPFaults[contract.BusinessRefused]
@@ -131,10 +131,15 @@ func (TOP) Word(err error, requestID string) *contract.Refused {
 // compressed when the request asks for that.
 func (TOP) Write(w http.ResponseWriter, r *http.Request, a Answer) error {
 	h := w.Header()
-	h["Content-Type"] = []string{a.ContentType}
 	h["Application-Host"] = hostHeader // one client fails on errors without these two
 	h["Location-Host"] = hostHeader
 	h["Top-Bodylength"] = []string{strconv.Itoa(len(a.Body))}
+	return a.send(w, r)
+}
+
+func (a Answer) send(w http.ResponseWriter, r *http.Request) error {
+	h := w.Header()
+	h["Content-Type"] = []string{a.ContentType}
 	if !wantsGzip(r.Header.Get("Accept-Encoding")) {
 		h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 		_, err := w.Write(a.Body)

@@ -6,29 +6,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/ordergate/ordergate/contract"
 )
-
-// Message is one call to be sent.
-type Message struct {
-	URL     string // the gateway's address, …/router/rest included
-	AppKey  string
-	Secret  contract.Secret
-	Session contract.Secret  // empty: none is sent
-	Method  string           // API name
-	Params  []contract.Param // the API's own; all of them are sent and signed
-	Format  Format
-	Digest  Digest // empty: MD5
-	Time    time.Time
-}
-
-// Sealed is a signed message.
-type Sealed struct {
-	Request *http.Request
-	Signed  string // the text that was signed, without the secret
-}
 
 // Seal signs a message and makes its HTTP request: protocol parameters in the
 // URL and the API's own in a form body, as the vendor's Java SDK does it.
@@ -38,7 +18,7 @@ func (TOP) Seal(ctx context.Context, m Message) (Sealed, error) {
 		digest = MD5
 	}
 	protocol := []contract.Param{
-		{Name: "method", Value: m.Method},
+		{Name: "method", Value: m.API.Method},
 		{Name: "app_key", Value: m.AppKey},
 		{Name: "timestamp", Value: m.Time.In(contract.Zone).Format(contract.TimeLayout)},
 		{Name: "v", Value: TOPVersion},
@@ -63,7 +43,7 @@ func (TOP) Seal(ctx context.Context, m Message) (Sealed, error) {
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded;charset=UTF-8")
 	r.Header.Set("Accept", "text/xml,text/javascript")
 	r.Header.Set("User-Agent", "ordergate")
-	return Sealed{Request: r, Signed: signed}, nil
+	return Sealed{Request: r, Signed: formula(digest, signed)}, nil
 }
 
 func encodeForm(params []contract.Param) string {

@@ -10,18 +10,21 @@ import (
 // MaxAnswer is how much of an answer a caller reads, in bytes.
 const MaxAnswer = 16 << 20
 
-// Target completes a gateway's address: without a path it gets the protocol's.
-func (TOP) Target(base string) (string, error) {
-	target, err := url.Parse(base)
+// Target implements [Protocol].
+func (TOP) Target(base string) (string, error) { return target(base, TOPPath) }
+
+// target completes a gateway's address with a protocol's path.
+func target(base, path string) (string, error) {
+	t, err := url.Parse(base)
 	switch {
-	case err != nil, target.Host == "", target.Scheme != "http" && target.Scheme != "https":
+	case err != nil, t.Host == "", t.Scheme != "http" && t.Scheme != "https":
 		return "", fmt.Errorf("%q: want http://HOST or https://HOST", base)
-	case target.RawQuery != "", target.Fragment != "":
+	case t.RawQuery != "", t.Fragment != "":
 		return "", fmt.Errorf("%q: the call fills the query itself", base)
-	case strings.Trim(target.Path, "/") == "":
-		target.Path = TOPPath
+	case strings.Trim(t.Path, "/") == "":
+		t.Path = path
 	}
-	return target.String(), nil
+	return t.String(), nil
 }
 
 // WithoutURL returns why a request failed. The library's text holds the URL with

@@ -2,10 +2,8 @@ package wire
 
 import (
 	"bytes"
-	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"unicode/utf8"
 
 	"github.com/ordergate/ordergate/contract"
@@ -55,11 +53,11 @@ func textOf(n *contract.Node, name string) string {
 // readAnswer returns an answer's root and what is in it. A simplified answer
 // has no root.
 func readAnswer(apiRoot string, body []byte) (root string, content *contract.Node, err error) {
-	if bytes.HasPrefix(body, []byte("<")) {
-		return readXML(body)
+	if !isJSON(body) {
+		return readXML(string(body), false)
 	}
 	if !utf8.Valid(body) {
-		return "", nil, errors.New("not UTF-8")
+		return "", nil, errNotUTF8
 	}
 	content, err = contract.ParseJSON(string(body))
 	if err != nil {
@@ -77,42 +75,4 @@ func readAnswer(apiRoot string, body []byte) (root string, content *contract.Nod
 		}
 	}
 	return "", content, nil
-}
-
-// maxDepth is how deep the elements of an answer may be nested.
-const maxDepth = 100
-
-// readXML reads the root element. What stands behind it is not looked at: a
-// comment naming the host may follow.
-func readXML(body []byte) (root string, content *contract.Node, err error) {
-	d := xml.NewDecoder(bytes.NewReader(body))
-	var path []contract.Part // the elements that are open
-	for {
-		token, err := d.Token()
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return "", nil, err
-		}
-		switch t := token.(type) {
-		case xml.StartElement:
-			if len(path) == maxDepth {
-				return "", nil, errors.New("nested too deep")
-			}
-			path = append(path, contract.Part{Name: t.Name.Local, Node: &contract.Node{}})
-		case xml.CharData:
-			if len(path) > 0 {
-				path[len(path)-1].Text += string(t)
-			}
-		case xml.EndElement:
-			last := path[len(path)-1]
-			if path = path[:len(path)-1]; len(path) == 0 {
-				return last.Name, last.Node, nil
-			}
-			parent := path[len(path)-1].Node
-			parent.Kind = contract.ObjectNode
-			parent.Parts = append(parent.Parts, last)
-		}
-	}
 }

@@ -1,0 +1,54 @@
+package wire
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// Protocol is a protocol as its clients see it.
+type Protocol interface {
+	// Target completes a gateway's address: without a path it gets the protocol's.
+	Target(base string) (string, error)
+	// Seal signs a message and makes its HTTP request.
+	Seal(ctx context.Context, m Message) (Sealed, error)
+	// Unseal reads an answer of HTTP status 200. The error is a
+	// *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the
+	// body is no answer at all.
+	Unseal(api *contract.API, body []byte) (reply any, err error)
+	// Word words an error as a gateway does.
+	Word(api *contract.API, err error, requestID string) *contract.Refused
+	// Explain says whether a request's signature and time hold, and if not,
+	// which known mistake was made. The error is about [contract.BadRequest]
+	// when it cannot be read at all.
+	Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error)
+}
+
+// Of returns how the calls of an API travel.
+func Of(api *contract.API) Protocol {
+	if api.Protocol == contract.Suning {
+		return Suning{}
+	}
+	return TOP{}
+}
+
+// Message is one call to be sent.
+type Message struct {
+	URL     string // the gateway's address, its path included
+	AppKey  string
+	Secret  contract.Secret
+	Session contract.Secret  // access token; empty: none is sent
+	API     *contract.API    // what is called
+	Params  []contract.Param // the API's own, objects and lists as JSON text; all of them are sent and signed
+	Format  Format
+	Digest  Digest // TOP; empty: MD5
+	Time    time.Time
+}
+
+// Sealed is a signed message.
+type Sealed struct {
+	Request *http.Request
+	Signed  string // what was signed, and how, without the secret
+}
