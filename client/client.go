@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strconv"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -17,10 +18,10 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// Client calls a gateway for one app. Its methods may be called at the same
+// Client calls a gateway for one app of one protocol. Its methods may be called at the same
 // time; its fields must not change meanwhile.
 type Client struct {
-	URL     string          // https://eco.taobao.com; without a path, /router/rest is added
+	URL     string          // https://eco.taobao.com, https://open.suning.com; without a path, the protocol's is added
 	AppKey  string          // the app's
 	Secret  contract.Secret // the app's
 	Session contract.Secret // the seller's access token; empty: none is sent
@@ -203,17 +204,17 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 	var way way
 	response, err := c.http().Do(sealed.Request.WithContext(httptrace.WithClientTrace(ctx, way.trace())))
 	if err != nil {
-		return nil, way.unreached(err)
+		return nil, way.unreached(api, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer))
 	if err != nil {
-		return nil, &Unreached{Sent: true, Err: fmt.Errorf("reading the answer: %w", err)}
+		return nil, &Unreached{Sent: true, Err: worded(api, contract.NetworkFailure, "", fmt.Errorf("reading the answer: %w", err))}
 	}
-	if response.StatusCode != http.StatusOK { // TOP answers everything with 200: this is something in between
-		return nil, &Unreached{Sent: mayHaveArrived(response.StatusCode), Err: &StatusError{response.StatusCode}}
+	if status := response.StatusCode; status != http.StatusOK { // platforms answer everything with 200: this is something in between
+		return nil, &Unreached{Sent: mayHaveArrived(status), Err: worded(api, contract.NetworkStatus, strconv.Itoa(status), &StatusError{status})}
 	}
-	reply, err := wire.TOP{}.Unseal(api, body)
+	reply, err := wire.Of(api).Unseal(api, body)
 	if errors.Is(err, wire.ErrNotAnswer) {
 		return nil, &Unreached{Sent: true, Err: err}
 	}
@@ -230,7 +231,7 @@ func (c *Client) once(ctx context.Context, api *contract.API, params []contract.
 }
 
 func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.Param) (wire.Sealed, error) {
-	target, err := wire.TOP{}.Target(c.URL)
+	target, err := wire.Of(api).Target(c.URL)
 	if err != nil {
 		return wire.Sealed{}, fmt.Errorf("client: URL %w", err)
 	}
@@ -238,8 +239,8 @@ func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.
 	if c.Clock != nil {
 		now = c.Clock
 	}
-	return wire.TOP{}.Seal(ctx, wire.Message{
-		URL: target, AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, Method: api.Method, Params: params,
+	return wire.Of(api).Seal(ctx, wire.Message{
+		URL: target, AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, API: api, Params: params,
 		Format: wire.Format{JSON: !c.XML}, Digest: wire.HMACSHA256, Time: now(),
 	})
 }
@@ -272,10 +273,19 @@ func (w *way) trace() *httptrace.ClientTrace {
 	}
 }
 
+// worded adds to an error of the network the code that Suning's page has for it,
+// which its SDKs make themselves.
+func worded(api *contract.API, row *contract.Refusal, detail string, err error) error {
+	if api.Protocol != contract.Suning {
+		return err
+	}
+	return fmt.Errorf("%s: %w: %w", row.SubCode(detail), err, row)
+}
+
 // unreached tells a call that never left from one that may have arrived.
-func (w *way) unreached(err error) error {
+func (w *way) unreached(api *contract.API, err error) error {
 	err = wire.WithoutURL(err)
 	dialing, ok := errors.AsType[*net.OpError](err)
 	left := w.found.Load() || !w.sought.Load() && (!ok || dialing.Op != "dial")
-	return &Unreached{Sent: left, Err: err}
+	return &Unreached{Sent: left, Err: worded(api, contract.NetworkFailure, "", err)}
 }

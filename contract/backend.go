@@ -2,6 +2,7 @@ package contract
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +35,9 @@ var (
 	ReadTimeout  = &Refusal{Code: "isp.http-read-timeout", Text: "the forwarded service did not answer in time: the outcome is unknown", Advice: Retry, Unknown: true}
 	BackendOther = &Refusal{Code: "isp.", Text: "the platform failed", Advice: Retry, Open: true}
 )
+
+// IsBackend reports whether a row is a failure behind the platform.
+func IsBackend(r *Refusal) bool { return r == BackendOther || slices.Contains(TOPBackend, r) }
 
 // findBackend returns nil when the sub code is none of the platform's failures.
 func findBackend(subCode string) error {

@@ -22,11 +22,23 @@ func TestRoots(t *testing.T) {
 		"taobao.qimen.event.produce":     "qimen_event_produce_response",
 		"alibaba.aliqin.secret.axb.bind": "alibaba_aliqin_secret_axb_bind_response",
 		"taobao.bcpush.isv.event.emit":   "bcpush_isv_event_emit_response",
+		// docs/protocol/suning.md 1.3
+		"suning.selfmarket.leaguerstatus.add": "addLeaguerstatus",
+		"suning.common.systime.get":           "getSystime",
+		"suning":                              "suning",
+		"suning..add":                         "add",
 	} {
-		if got := contract.Define[struct{}, struct{}](contract.API{Method: method}).Root(); got != want {
+		if got := contract.Define[struct{}, struct{}](contract.API{Method: method, Protocol: protocolOf(method)}).Root(); got != want {
 			t.Errorf("%s: root %s, want %s", method, got, want)
 		}
 	}
+}
+
+func protocolOf(method string) contract.Protocol {
+	if strings.HasPrefix(method, "suning") {
+		return contract.Suning
+	}
+	return contract.TOP
 }
 
 func TestMethodsAreUnique(t *testing.T) {
@@ -149,6 +161,11 @@ func TestErrorsNameTheirRow(t *testing.T) {
 	}
 	if err := contract.About(contract.MissingArgument, "tid"); !errors.Is(err, contract.MissingArgument) || !strings.Contains(err.Error(), "tid") {
 		t.Errorf("%v", err)
+	}
+	for f := range contract.TOPFaults {
+		if f > 0 && (contract.Fault(f).Error() == "" || contract.Fault(f).Error() == "unknown fault") {
+			t.Errorf("fault %d has no name", f)
+		}
 	}
 	if contract.Fault(0).Error() != "unknown fault" || contract.Fault(-1).Error() != "unknown fault" {
 		t.Error("a fault outside the table")

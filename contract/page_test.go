@@ -14,6 +14,8 @@ import (
 var pages = map[string]string{
 	"taobao.qimen.event.produce":   "qimen-event-produce.md",
 	"taobao.bcpush.isv.event.emit": "bcpush-isv-event-emit.md",
+
+	"suning.selfmarket.leaguerstatus.add": "suning-leaguerstatus-add.md",
 }
 
 // section returns the rows of the table under a heading, cells without
@@ -43,8 +45,8 @@ func section(t *testing.T, page, heading string) [][]string {
 func TestTablesArePages(t *testing.T) {
 	t.Parallel()
 	for _, api := range contract.All {
-		if api == contract.EventsProduce {
-			continue // it has no page; see TestEventsProduceIsTheNotes
+		if api.Protocol != contract.TOP || api == contract.EventsProduce {
+			continue // that one has no page; see TestEventsProduceIsTheNotes
 		}
 		data, err := os.ReadFile("../testdata/pages/" + pages[api.Method])
 		if err != nil {
@@ -79,6 +81,52 @@ func TestTablesArePages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The same of Suning's page, which has other columns, and the protocol's own
+// parameters and errors beside the API's.
+func TestTablesAreSuningsPage(t *testing.T) {
+	t.Parallel()
+	api := contract.LeaguerStatus
+	data, err := os.ReadFile("../testdata/pages/" + pages[api.Method])
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(data)
+	if head, _, _ := strings.Cut(page, "\n## "); !strings.HasPrefix(head, "# "+api.Method) || !strings.Contains(head, "\n"+api.About) {
+		t.Error("about is not a sentence of the page's head")
+	}
+	asked := func(f contract.Field) []string {
+		required := "N"
+		if f.Required {
+			required = "Y"
+		}
+		return []string{f.Name, string(f.Type), required, f.Example, f.Text}
+	}
+	compare(t, "parameters", section(t, page, "公共参数"), contract.SuningParams, asked)
+	compare(t, "request", section(t, page, "请求参数"), unindented(flat(api.Request, "")), asked)
+	compare(t, "reply", section(t, page, "响应参数"), api.Reply, func(f contract.Field) []string {
+		return []string{f.Name, string(f.Type), f.Example, f.Text}
+	})
+	refusal := func(r *contract.Refusal) []string { return []string{r.Code, r.Text, r.Solution} }
+	own := slices.DeleteFunc(slices.Clone(api.Refusals), func(r *contract.Refusal) bool { return r.InReply })
+	compare(t, "refusals", section(t, page, "异常码 (API)"), own, refusal)
+	compare(t, "faults", section(t, page, "异常码 (公共)"), contract.SuningFaults, refusal)
+	if len(own) != 19 || len(contract.SuningFaults) != 38 {
+		t.Errorf("%d and %d rows, want 19 and 38", len(own), len(contract.SuningFaults))
+	}
+	for _, r := range slices.Concat(own, contract.SuningFaults) {
+		if (r.When == "") == (r.Reserved == "") {
+			t.Errorf("%s %s: say when it is answered, or why never", r.Code, r.Text)
+		}
+	}
+}
+
+func unindented(rows []contract.Field) []contract.Field {
+	for i := range rows {
+		rows[i].Name = strings.TrimPrefix(rows[i].Name, "└ ")
+	}
+	return rows
 }
 
 // flat lists rows with their members behind them, as the pages print them.
@@ -136,6 +184,9 @@ func TestFaultsAreTheNotes(t *testing.T) {
 	_, table, _ := strings.Cut(string(notes), "### 8.1 Codes")
 	table, _, _ = strings.Cut(table, "### 8.2")
 	for _, row := range contract.TOPFaults[1:] {
+		if row == (contract.FaultRow{}) { // Suning's
+			continue
+		}
 		text, _, _ := strings.Cut(row.Text, "%s")
 		found := false
 		for line := range strings.Lines(table) {

@@ -20,6 +20,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,10 +40,14 @@ type Gateway struct {
 	AdminURL   string          // of the management API
 	AdminToken contract.Secret // for the management API, as Authorization: Bearer
 
-	// The demo's app, and the session of its seller, seller_001.
+	// The demo's TOP app, and the session of its seller, seller_001.
 	AppKey  string
 	Secret  contract.Secret
 	Session contract.Secret
+
+	// The demo's Suning app, whose supplier is 10042869.
+	SuningAppKey string
+	SuningSecret contract.Secret
 
 	clock       func() time.Time
 	log         *slog.Logger
@@ -51,7 +56,8 @@ type Gateway struct {
 	store       order.Store
 	front, back *httptest.Server
 	stop        context.CancelFunc
-	flushed     chan struct{}
+	background  sync.WaitGroup
+	injections  order.Injections
 	closed      bool
 }
 
@@ -88,7 +94,7 @@ func Start(t testing.TB, options ...Option) *Gateway {
 
 // New starts a gateway. Its owner closes it.
 func New(options ...Option) (_ *Gateway, err error) {
-	g := &Gateway{clock: time.Now, log: slog.New(slog.DiscardHandler), AdminToken: "test", flushed: make(chan struct{})}
+	g := &Gateway{clock: time.Now, log: slog.New(slog.DiscardHandler), AdminToken: "test"}
 	for _, option := range options {
 		option(g)
 	}
@@ -116,15 +122,13 @@ func New(options ...Option) (_ *Gateway, err error) {
 	if err != nil {
 		return nil, err
 	}
-	flushing, stop := context.WithCancel(ctx)
+	working, stop := context.WithCancel(ctx)
 	g.stop = stop
-	go func() {
-		defer close(g.flushed)
-		limits.Run(flushing, g.store, g.log)
-	}()
-	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log}).Handler())
+	g.background.Go(func() { limits.Run(working, g.store, g.log) })
+	g.background.Go(func() { (&order.Sweeper{Store: g.store, Clock: g.clock, Log: g.log}).Run(working) })
+	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections}).Handler())
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test"}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections}).Register(mux)
 	g.back = httptest.NewServer(mux)
 	g.URL, g.AdminURL = g.front.URL, g.back.URL
 	return g, nil
@@ -138,6 +142,17 @@ func (g *Gateway) declare(ctx context.Context) error {
 	}
 	app, session := demo.Apps[0], demo.Sessions[0]
 	g.AppKey, g.Secret, g.Session = app.Key, app.Secret, session.Token
+	for _, app := range demo.Apps {
+		if app.Protocol == contract.Suning {
+			g.SuningAppKey, g.SuningSecret = app.Key, app.Secret
+		}
+	}
+	for i := range demo.Orders { // paid by the gateway's clock
+		if demo.Orders[i].PaidAt != nil {
+			now := apply.Time(g.clock())
+			demo.Orders[i].PaidAt = &now
+		}
+	}
 	if err := demo.Store(ctx, g.store); err != nil {
 		return err
 	}
@@ -166,13 +181,33 @@ func (g *Gateway) Close() error {
 	g.front.Close()
 	g.back.Close()
 	g.stop()
-	<-g.flushed
+	g.background.Wait()
 	return g.abandon()
 }
 
-// Client returns a client of the demo's app and seller.
+// Client returns a client of the demo's TOP app and seller.
 func (g *Gateway) Client() *client.Client {
 	return &client.Client{URL: g.URL, AppKey: g.AppKey, Secret: g.Secret, Session: g.Session, Clock: g.clock}
+}
+
+// SuningClient returns a client of the demo's Suning app, supplier 10042869.
+func (g *Gateway) SuningClient() *client.Client {
+	return &client.Client{URL: g.URL, AppKey: g.SuningAppKey, Secret: g.SuningSecret, Clock: g.clock}
+}
+
+// Inject declares a fault on demand, in the JSON of PUT /v1/faults/{name}: calls
+// that match are refused, delayed or left without their answer. An empty document
+// removes it.
+func (g *Gateway) Inject(name, document string) error {
+	if document == "" {
+		return g.injections.Delete(name)
+	}
+	injection, err := admin.ParseFault(name, []byte(document))
+	if err != nil {
+		return err
+	}
+	g.injections.Put(injection)
+	return nil
 }
 
 // Apply declares apps, sessions and orders, as `ordergate apply` does, in YAML
@@ -237,6 +272,7 @@ type Order struct {
 type Line struct {
 	Number string
 	State  string
+	Cards  int // of Suning: how many it was shipped with
 }
 
 // Order returns an order: its platform is "taobao" or a code such as JD, its
@@ -252,7 +288,7 @@ func (g *Gateway) Order(platform, seller, number string) (Order, error) {
 	o := found[0]
 	out := Order{Platform: o.Platform, Seller: o.Seller, Number: o.Number, Stage: string(o.Stage)}
 	for _, l := range o.Lines {
-		out.Lines = append(out.Lines, Line{Number: l.Number, State: string(l.State)})
+		out.Lines = append(out.Lines, Line{Number: l.Number, State: string(l.State), Cards: l.Cards})
 	}
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,15 +14,15 @@ import (
 )
 
 type callCmd struct {
-	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce."`
-	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters."`
+	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce. One that starts with suning. is called by Suning's protocol, any other by TOP's."`
+	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters; objects and lists as JSON text."`
 	URL        string          `default:"http://127.0.0.1:8787" placeholder:"URL" help:"Gateway (default ${default}). Without a path, the protocol's own is added."`
-	AppKey     string          `required:"" placeholder:"KEY" help:"app_key."`
+	AppKey     string          `required:"" placeholder:"KEY" help:"app_key, appKey."`
 	Secret     contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
 	Session    contract.Secret `placeholder:"TOKEN" help:"Access token of the seller."`
 	Format     string          `enum:"json,xml" default:"json" help:"Format of the answer: json or xml (default ${default})."`
-	Simplify   bool            `help:"Ask for simplified JSON."`
-	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"md5, hmac or hmac-sha256 (default ${default})."`
+	Simplify   bool            `help:"TOP: ask for simplified JSON."`
+	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"TOP: md5, hmac or hmac-sha256 (default ${default})."`
 	Timestamp  string          `placeholder:"TIME" help:"Clock of the call, yyyy-MM-dd HH:mm:ss in GMT+8 (default now)."`
 	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***; the session, being part of the text, is shown."`
 	DryRun     bool            `help:"Print the HTTP request instead of sending it."`
@@ -38,13 +39,13 @@ func (cmd *callCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	var top wire.TOP
-	sealed, err := top.Seal(t, message)
+	protocol := wire.Of(api)
+	sealed, err := protocol.Seal(t, message)
 	if err != nil {
 		return misused("%v", err)
 	}
 	if cmd.Explain {
-		fmt.Fprintln(t.err, explain(message.Digest, sealed.Signed))
+		fmt.Fprintln(t.err, sealed.Signed)
 	}
 	if cmd.DryRun {
 		return sealed.Request.Write(t.out)
@@ -56,14 +57,14 @@ func (cmd *callCmd) Run(t *terminal) error {
 	if _, err := t.out.Write(append(body, '\n')); err != nil {
 		return err
 	}
-	reply, err := top.Unseal(api, body)
+	reply, err := protocol.Unseal(api, body)
 	if err == nil {
 		if no := api.Refusal(reply); no != nil {
 			err = no
 		}
 	}
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
-		return fmt.Errorf("%w: %w; advice: %s", errRefused, refused, refused.Advice())
+		return fmt.Errorf("%w: %w; advice: %s", errRefused, refused, advice(api, message.Params, refused))
 	}
 	return err
 }
@@ -74,16 +75,37 @@ func (cmd *callCmd) api() *contract.API {
 	if api, ok := contract.ByMethod(cmd.Method); ok {
 		return api
 	}
-	return contract.Define[struct{}, struct{}](contract.API{Method: cmd.Method, Protocol: contract.TOP})
+	protocol := contract.TOP
+	if strings.HasPrefix(cmd.Method, string(contract.Suning)+".") {
+		protocol = contract.Suning
+	}
+	return contract.Define[struct{}, struct{}](contract.API{Method: cmd.Method, Protocol: protocol})
+}
+
+// advice is what the contract advises about a refusal of these parameters: what
+// is done for one request may be the end for another.
+func advice(api *contract.API, params []contract.Param, refused *contract.Refused) contract.Advice {
+	request, err := api.Decode(func(name string) (string, bool) {
+		row, known := api.Field(name)
+		i := slices.IndexFunc(params, func(p contract.Param) bool { return p.Name == name })
+		if i < 0 || !known || row.Fields != nil {
+			return "", false
+		}
+		return params[i].Value, true
+	})
+	if refused.Advice() == contract.Done && err == nil && !api.Done(request, refused) {
+		return contract.Stop
+	}
+	return refused.Advice()
 }
 
 func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error) {
-	target, err := wire.TOP{}.Target(cmd.URL)
+	target, err := wire.Of(api).Target(cmd.URL)
 	if err != nil {
 		return wire.Message{}, misused("--url %v", err)
 	}
 	m := wire.Message{
-		URL: target, AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Method: cmd.Method,
+		URL: target, AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, API: api,
 		Format: wire.Format{JSON: cmd.Format == "json", Simplify: cmd.Simplify}, Digest: cmd.SignMethod, Time: time.Now(),
 	}
 	if cmd.Timestamp != "" {
@@ -98,7 +120,7 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 		if !ok || name == "" {
 			return m, misused("%q: want name=value", param)
 		}
-		if contract.IsTOPParam(name) {
+		if api.Protocol == contract.TOP && contract.IsTOPParam(name) {
 			return m, misused("%s is the protocol's parameter: call sets it, by a flag where it has one", name)
 		}
 		if seen[name] {
@@ -111,17 +133,6 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 		m.Params = append(m.Params, contract.Param{Name: name, Value: value})
 	}
 	return m, nil
-}
-
-func explain(digest wire.Digest, signed string) string {
-	switch digest {
-	case wire.HMAC:
-		return "HEX(HMAC-MD5(***, text)) of the text:\n" + signed
-	case wire.HMACSHA256:
-		return "HEX(HMAC-SHA256(***, text)) of the text:\n" + signed
-	default:
-		return "HEX(MD5(text)) of the text:\n" + contract.Masked + signed + contract.Masked
-	}
 }
 
 func (cmd *callCmd) send(r *http.Request) ([]byte, error) {

@@ -55,7 +55,7 @@ func start(t *testing.T, dir string, command ...string) *process {
 // produce reports a status of an order and returns what the gateway said.
 func (p *process) produce(ctx context.Context, number, status, line string) error {
 	sealed, err := wire.TOP{}.Seal(ctx, wire.Message{
-		URL: p.url + "/router/rest", AppKey: "1", Secret: "s", Session: "t", Method: contract.EventProduce.Method,
+		URL: p.url + "/router/rest", AppKey: "1", Secret: "s", Session: "t", API: contract.EventProduce,
 		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: time.Now(),
 		Params: contract.EventProduce.Params(contract.EventProduceRequest{Status: status, OrderID: number, SubOrders: line}),
 	})

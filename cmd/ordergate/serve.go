@@ -43,6 +43,7 @@ type serveCmd struct {
 	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
 	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one)."`
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
+	Sandbox        bool            `help:"Let the management API inject faults (/v1/faults)."`
 	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database)."`
@@ -54,16 +55,17 @@ type serveCmd struct {
 
 // gateway is a running serve.
 type gateway struct {
-	cmd      *serveCmd
-	log      *slog.Logger
-	metrics  *metrics
-	store    order.Store
-	limits   *intake.Limits
-	token    contract.Secret
-	tokenAt  string // file of the token; empty: it was given
-	proxies  []netip.Prefix
-	demo     *apply.Document // nil: not the demo
-	stopping atomic.Bool
+	cmd        *serveCmd
+	log        *slog.Logger
+	metrics    *metrics
+	store      order.Store
+	limits     *intake.Limits
+	token      contract.Secret
+	tokenAt    string // file of the token; empty: it was given
+	proxies    []netip.Prefix
+	demo       *apply.Document   // nil: not the demo
+	injections *order.Injections // nil: no sandbox
+	stopping   atomic.Bool
 }
 
 // Run serves until the context ends, then finishes what was accepted.
@@ -208,14 +210,18 @@ func (g *gateway) serve(t *terminal) error {
 	if err != nil {
 		return errors.Join(err, protocol.Close())
 	}
+	if g.cmd.Sandbox || g.cmd.Demo {
+		g.injections = &order.Injections{}
+	}
 	front := g.server((&intake.Server{
-		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall,
+		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall, Injections: g.injections,
 	}).Handler())
 	back := g.server(g.adminHandler())
 
-	flushing, stopFlushing := context.WithCancel(context.Background())
+	working, stopWorking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
-	background.Go(func() { g.limits.Run(flushing, g.store, g.log) })
+	background.Go(func() { g.limits.Run(working, g.store, g.log) })
+	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log}).Run(working) })
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- g.answer(front, protocol) })
 	background.Go(func() { failed <- back.Serve(management) })
@@ -231,7 +237,7 @@ func (g *gateway) serve(t *terminal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err = errors.Join(err, front.Shutdown(ctx), back.Shutdown(ctx))
-	stopFlushing()
+	stopWorking()
 	background.Wait()
 	return err
 }
@@ -257,7 +263,7 @@ func (g *gateway) server(h http.Handler) *http.Server {
 
 func (g *gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections}).Register(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)
@@ -287,8 +293,8 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	if g.tokenAt != "" {
 		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
 	}
-	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, scheme, protocol, wire.TOPPath, management, token, g.cmd.Database)
+	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
+		version, scheme, protocol, wire.TOPPath, wire.SuningPath, management, token, g.cmd.Database)
 	if g.demo != nil {
 		app, session := g.demo.Apps[0], g.demo.Sessions[0]
 		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key %s --secret %s --session %s status=%s tid=1\n",

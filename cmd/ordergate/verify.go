@@ -43,7 +43,11 @@ func (cmd *verifyCmd) Run(t *terminal) error {
 	if err != nil {
 		return misused("%s is no HTTP request: %v", cmd.File, err)
 	}
-	found, err := wire.TOP{}.Explain(request, cmd.Secret, now)
+	var protocol wire.Protocol = wire.TOP{}
+	if wire.IsSuning(request) {
+		protocol = wire.Suning{}
+	}
+	found, err := protocol.Explain(request, cmd.Secret, now)
 	if err != nil {
 		return misused("%s cannot be read: %v", cmd.File, err)
 	}
@@ -58,7 +62,7 @@ func (cmd *verifyCmd) Run(t *terminal) error {
 	text := contract.Fill(found.Mistake.Text, found.Detail)
 	fmt.Fprintf(t.out, "invalid: %s\n%s\nfix: %s\n", found.Mistake.Name, text, found.Mistake.Fix)
 	if !found.Mistake.Clock {
-		fmt.Fprintln(t.out, explain(found.Digest, found.Signed))
+		fmt.Fprintln(t.out, found.Signed)
 	}
 	return errInvalid
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -41,6 +42,16 @@ type LineView struct {
 	State        order.State `json:"state"`
 	SupplierCode string      `json:"supplier_code,omitempty"`
 	Statuses     []string    `json:"statuses" doc:"Statuses that flowed back for it, those of the whole order included"`
+	Cards        []CardView  `json:"cards,omitempty" doc:"Suning: the cards that it was shipped with"`
+	RefundOf     *apply.Time `json:"refund_of,omitempty" doc:"Suning: the payment that was refunded because the line was not shipped in time"`
+
+	AcceptsFailure *bool `json:"accepts_failure,omitempty" doc:"Suning: whether 210 is accepted; absent: by its kind"`
+}
+
+// CardView is a card. It leaves only in the call that it belongs to.
+type CardView struct {
+	Code     contract.Secret `json:"code"`
+	Password contract.Secret `json:"password"`
 }
 
 func showOrder(o *order.Order) OrderView {
@@ -53,7 +64,7 @@ func showOrder(o *order.Order) OrderView {
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, LineView{
 			Number: l.Number, Kind: l.Kind, Quantity: l.Quantity, State: l.State, SupplierCode: l.SupplierCode,
-			Statuses: list(o.Statuses(l.Number)),
+			Statuses: list(o.Statuses(l.Number)), Cards: make([]CardView, l.Cards), RefundOf: apply.AsTime(l.RefundOf), AcceptsFailure: l.AcceptsFailure,
 		})
 	}
 	return out

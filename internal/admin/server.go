@@ -30,6 +30,8 @@ type Server struct {
 	Clock   func() time.Time
 	Log     *slog.Logger
 	Version string
+
+	Injections *order.Injections // faults on demand; nil: this is no sandbox
 }
 
 // Register adds the API's paths to mux.
@@ -63,6 +65,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerEvents(api)
 	s.registerWorkOrders(api)
 	s.registerApply(api)
+	s.registerFaults(api)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(http.StatusNotFound)

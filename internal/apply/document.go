@@ -24,13 +24,15 @@ type App struct {
 	Authority    order.Authority   `json:"authority,omitempty" yaml:"authority" enum:"ledger,upstream" doc:"Who decides about sessions and orders: Ordergate's ledger (default) or the real platform behind it"`
 	Secret       contract.Secret   `json:"secret,omitempty" yaml:"secret" doc:"Reads back as ***. Absent or *** keeps the present one"`
 	Name         string            `json:"name,omitempty" yaml:"name"`
-	Seller       string            `json:"seller,omitempty" yaml:"seller" doc:"Seller of calls without a session"`
-	SupplierCode string            `json:"supplier_code,omitempty" yaml:"supplier_code"`
+	Seller       string            `json:"seller,omitempty" yaml:"seller" doc:"TOP: seller of calls without a session"`
+	SupplierCode string            `json:"supplier_code,omitempty" yaml:"supplier_code" doc:"Suning: the supplier whose lines it may report; absent: any"`
 	Methods      *[]string         `json:"methods,omitempty" yaml:"methods" doc:"APIs it may call; absent: all; empty: none"`
 	Topics       *[]Topic          `json:"topics,omitempty" yaml:"topics" doc:"Statuses it may publish; absent: all; empty: none"`
 	IPAllow      []string          `json:"ip_allow,omitempty" yaml:"ip_allow" doc:"Addresses or networks it may call from; absent: any"`
 	Rate         *Rate             `json:"rate,omitempty" yaml:"rate"`
 	ExpiresAt    *Time             `json:"expires_at,omitempty" yaml:"expires_at"`
+	OAuth        bool              `json:"oauth,omitempty" yaml:"oauth" doc:"Suning: calls need an access_token, declared as a session"`
+	Options      map[string]string `json:"options,omitempty" yaml:"options" doc:"Suning: how ambiguous points of the page are read; docs/reference/suning.md lists them"`
 }
 
 // Rate limits an app's calls. Absent is no limit.
@@ -83,6 +85,8 @@ type Line struct {
 	Quantity     *Quantity    `json:"quantity,omitempty" yaml:"quantity" doc:"Number or decimal text"`
 	State        *order.State `json:"state,omitempty" yaml:"state" doc:"A line moves only when this is given"`
 	SupplierCode *string      `json:"supplier_code,omitempty" yaml:"supplier_code"`
+
+	AcceptsFailure *bool `json:"accepts_failure,omitempty" yaml:"accepts_failure" doc:"Suning: whether 210 is accepted; absent: by its kind"`
 }
 
 // Quantity is a decimal number, written as number or text.

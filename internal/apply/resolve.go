@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -74,7 +75,7 @@ func (r *resolver) wrong(location, format string, args ...any) {
 func (r *resolver) app(at string, a App) *order.App {
 	out := &order.App{
 		Key: a.Key, Protocol: a.Protocol, Authority: cmp.Or(a.Authority, order.Ledger), Secret: a.Secret,
-		Name: a.Name, Seller: a.Seller, SupplierCode: a.SupplierCode, Methods: a.Methods,
+		Name: a.Name, Seller: a.Seller, SupplierCode: a.SupplierCode, Methods: a.Methods, OAuth: a.OAuth, Options: a.Options,
 	}
 	if contract.Blank(a.Key) {
 		r.wrong(at+"key", "is required")
@@ -91,6 +92,7 @@ func (r *resolver) app(at string, a App) *order.App {
 	}
 	oneOf(r, at+"protocol", a.Protocol, contract.TOP, contract.Suning)
 	oneOf(r, at+"authority", out.Authority, order.Ledger, order.Upstream)
+	r.options(at+"options.", a)
 	if a.Topics != nil {
 		topics := make([]order.Topic, 0, len(*a.Topics))
 		for i, t := range *a.Topics {
@@ -118,6 +120,18 @@ func (r *resolver) app(at string, a App) *order.App {
 		out.ExpiresAt = time.Time(*a.ExpiresAt)
 	}
 	return out
+}
+
+func (r *resolver) options(at string, a App) {
+	for _, name := range slices.Sorted(maps.Keys(a.Options)) {
+		i := slices.IndexFunc(order.SuningOptions, func(o order.Option) bool { return o.Name == name })
+		switch {
+		case i < 0 || a.Protocol != contract.Suning:
+			r.wrong(at+name, "an app of %s has no such option", a.Protocol)
+		default:
+			oneOf(r, at+name, a.Options[name], order.SuningOptions[i].Values...)
+		}
+	}
 }
 
 // ParsePrefix reads a network, or an address as a network of one.
@@ -208,6 +222,6 @@ func (r *resolver) line(at string, o Order, l Line) order.ImportLine {
 	}
 	return order.ImportLine{
 		Number: l.Number, Kind: l.Kind, Quantity: (*string)(l.Quantity), State: l.State,
-		SupplierCode: cmp.Or(l.SupplierCode, o.SupplierCode),
+		SupplierCode: cmp.Or(l.SupplierCode, o.SupplierCode), AcceptsFailure: l.AcceptsFailure,
 	}
 }

@@ -33,7 +33,7 @@ func Bare(ctx context.Context, l net.Listener) error {
 		id := wire.NewRequestID()
 		answer := top.Reply(format, contract.EventProduce, &contract.EventProduceReply{Success: true}, id)
 		if err != nil {
-			answer = top.Refuse(format, top.Word(err, id))
+			answer = top.Refuse(format, top.Word(nil, err, id))
 		}
 		_ = top.Write(w, r, answer)
 	})}

@@ -24,8 +24,8 @@ func decodeAndCheck(tb testing.TB) func() {
 	w := httptest.NewRecorder()
 	return func() {
 		body.Reset(form)
-		c := g.intake.open(w, r, wire.TOP{}.Open)
-		if err := c.check(OfBoth); err != nil {
+		c := g.intake.openTOP(w, r, wire.TOP{}, wire.TOP{}.Open)
+		if err := walk(TOPChecks, OfBoth, c); err != nil {
 			tb.Fatal(err)
 		}
 		if c.work == nil || c.request.(*contract.EventProduceRequest).OrderID != "12231221231232" {

@@ -31,11 +31,30 @@ type capture struct {
 	Secret    contract.Secret
 	Timestamp string
 	Sign      struct{ Value, Where string }
-	Params    map[string]string
+	Params    texts
 	Expect    string `json:"expect_signature"`
 	Request   struct {
 		Raw []byte `json:"raw_b64"`
 	}
+}
+
+// texts are parameters by name; lists are JSON text.
+type texts map[string]string
+
+func (p *texts) UnmarshalJSON(data []byte) error {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(data, &values); err != nil {
+		return err
+	}
+	*p = texts{}
+	for name, value := range values {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		(*p)[name] = text
+	}
+	return nil
 }
 
 // captures returns the recorded calls of an API.

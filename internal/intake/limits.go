@@ -3,8 +3,6 @@ package intake
 import (
 	"context"
 	"log/slog"
-	"math"
-	"strconv"
 	"sync"
 	"time"
 
@@ -39,9 +37,14 @@ func NewLimits(ctx context.Context, store order.Store, now time.Time) (*Limits, 
 
 func dayOf(t time.Time) string { return t.In(contract.Zone).Format(time.DateOnly) }
 
-// Count counts a call, or refuses it with [contract.Throttled] about the seconds
-// that the ban lasts. A refused call is not counted.
-func (l *Limits) Count(app *order.App, now time.Time) error {
+// Ban says why a call is one too many, and for how long others will be.
+type Ban struct {
+	Daily bool // the day's calls are used up, else the second's
+	For   time.Duration
+}
+
+// Count counts a call, or returns what bans it. A banned call is not counted.
+func (l *Limits) Count(app *order.App, now time.Time) *Ban {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now.Before(l.now) {
@@ -53,10 +56,10 @@ func (l *Limits) Count(app *order.App, now time.Time) error {
 		clear(l.today)
 	}
 	if limit := app.Rate.PerDay; limit > 0 && l.today[app.Key] >= int64(limit) {
-		return ban(l.ends.Sub(now))
+		return &Ban{Daily: true, For: l.ends.Sub(now)}
 	}
 	if app.Rate.PerSecond > 0 && !l.limiter(app).AllowN(now, 1) {
-		return ban(time.Second)
+		return &Ban{For: time.Second}
 	}
 	l.today[app.Key]++
 	l.pending[order.Usage{AppKey: app.Key, Day: l.day}]++
@@ -76,10 +79,6 @@ func (l *Limits) limiter(app *order.App) *rate.Limiter {
 func midnightAfter(now time.Time) time.Time {
 	y, m, d := now.In(contract.Zone).Date()
 	return time.Date(y, m, d+1, 0, 0, 0, 0, contract.Zone)
-}
-
-func ban(d time.Duration) error {
-	return contract.About(contract.Throttled, strconv.Itoa(int(math.Ceil(d.Seconds()))))
 }
 
 // Run stores the daily counters until ctx ends, and once more then.

@@ -1,45 +1,20 @@
 package intake
 
 import (
-	"context"
-	"errors"
 	"log/slog"
+	"math"
 	"net/http"
-	"time"
+	"strconv"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// Check is one step of a protocol's checks.
-type Check struct {
-	Text   string           // what is checked
-	Faults []contract.Fault // what it answers, in the order in which it looks
-	Batch  Part             // what of a batch is checked
-	run    func(*topCall) error
-}
-
-// Part is a part of a batch. What a request lacks refuses the whole batch, what
-// a call lacks that call.
-type Part int
-
-// The parts.
-const (
-	OfRequest Part = 1 << iota
-	OfCall
-	OfBoth = OfRequest | OfCall
-)
-
-// String names the part, for the documents.
-func (p Part) String() string {
-	return [...]string{OfRequest: "the request", OfCall: "each call", OfBoth: "both"}[p]
-}
-
 // TOPChecks are the checks of /router/rest and /router/batch, in the order of
 // docs/protocol/top.md 8.3. Signature stands before quota, session and parameters: strangers neither
 // burn an app's quota nor learn its state.
-var TOPChecks = []Check{
+var TOPChecks = []Check[*topCall]{
 	{"body within its limits; parameters decode as UTF-8", []contract.Fault{contract.BadRequest, contract.BadEncoding}, OfBoth, (*topCall).decodes},
 	{"method, app_key, timestamp, v, sign present", []contract.Fault{contract.MissingMethod, contract.MissingAppKey, contract.MissingTimestamp, contract.MissingVersion, contract.MissingSign}, OfBoth, (*topCall).present},
 	{"method known", []contract.Fault{contract.UnknownMethod}, OfCall, (*topCall).methodKnown},
@@ -57,22 +32,11 @@ var TOPChecks = []Check{
 	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, OfCall, (*topCall).judged},
 }
 
-// topCall is one call on its way through the checks. Each check may use what
-// those before it found.
+// topCall is one call of TOP on its way through the checks.
 type topCall struct {
+	call
 	*wire.Call
-	server  *Server
-	ctx     context.Context // goes on when the caller hangs up: what arrived whole is carried through
-	http    *http.Request
-	now     time.Time
-	id      string
-	unread  error // why the request could not be read
-	rule    order.Rule
-	app     *order.App
-	seller  string
-	request any
-	work    *order.Work
-	batch   bool // it is the request of a batch, not a call
+	batch bool // it is the request of a batch, not a call
 }
 
 // required are the parameters without which nothing is looked at, each with its
@@ -114,8 +78,7 @@ func (c *topCall) present() error {
 }
 
 func (c *topCall) methodKnown() error {
-	method, _ := c.Get("method")
-	rule, ok := topRules[method]
+	rule, ok := topRules[c.method]
 	if !ok {
 		return contract.UnknownMethod
 	}
@@ -123,16 +86,7 @@ func (c *topCall) methodKnown() error {
 	return nil
 }
 
-// topRules are the rules of the APIs that travel by TOP, by method.
-var topRules = func() map[string]order.Rule {
-	m := map[string]order.Rule{}
-	for _, r := range order.Rules {
-		if r.API.Protocol == contract.TOP {
-			m[r.API.Method] = r
-		}
-	}
-	return m
-}()
+var topRules = rulesOf(contract.TOP)
 
 func (c *topCall) verbAllowed() error {
 	if c.Verb == http.MethodPost || c.Verb == http.MethodGet && !c.Files {
@@ -142,29 +96,14 @@ func (c *topCall) verbAllowed() error {
 }
 
 func (c *topCall) appKnown() error {
-	key, _ := c.Get("app_key")
-	app, err := c.server.Store.App(c.ctx, key)
-	if errors.Is(err, order.ErrNotFound) {
-		return contract.UnknownApp
-	}
-	if err != nil {
+	if err := c.knownApp(contract.TOP); err != nil {
 		return err
 	}
-	if app.Protocol != contract.TOP || !app.Active(c.now) {
+	if !c.app.Active(c.now) {
 		return contract.UnknownApp
 	}
-	c.app, c.seller = app, app.Seller
 	return nil
 }
-
-func (c *topCall) addressAllowed() error {
-	if len(c.app.IPAllow) > 0 && !c.app.AllowsIP(callerAddress(c.http, c.server.TrustedProxies)) {
-		return contract.IPNotAllowed
-	}
-	return nil
-}
-
-func (c *topCall) methodAllowed() error { return c.app.Permits(c.rule.API.Method) }
 
 func (c *topCall) version() error {
 	if v, _ := c.Get("v"); v != wire.TOPVersion {
@@ -182,13 +121,7 @@ func (c *topCall) formatKnown() error {
 
 func (c *topCall) timely() error {
 	text, _ := c.Get("timestamp")
-	t, ok := wire.ParseTimestamp(text)
-	if !ok {
-		return contract.BadTimestamp
-	}
-	if off := c.now.Sub(t).Abs(); off > wire.Tolerance {
-		// Only Java forces GMT+8; other SDKs use the zone of their machine.
-		c.server.Log.Info("timestamp is off; it must be GMT+8", "id", c.id, "timestamp", text, "off", off.Round(time.Second))
+	if t, ok := wire.ParseTimestamp(text); !ok || !c.within(t) {
 		return contract.BadTimestamp
 	}
 	return nil
@@ -207,7 +140,12 @@ func (c *topCall) signed() error {
 	return contract.BadSign
 }
 
-func (c *topCall) withinRate() error { return c.server.Limits.Count(c.app, c.now) }
+func (c *topCall) withinRate() error {
+	if ban := c.server.Limits.Count(c.app, c.now); ban != nil {
+		return contract.About(contract.Throttled, strconv.Itoa(int(math.Ceil(ban.For.Seconds()))))
+	}
+	return nil
+}
 
 func (c *topCall) sessionValid() error {
 	need := c.rule.API.Session
@@ -223,24 +161,11 @@ func (c *topCall) sessionValid() error {
 	case contract.Blank(token):
 		return nil
 	}
-	session, err := c.server.Store.Session(c.ctx, contract.Secret(token))
-	if err != nil && !errors.Is(err, order.ErrNotFound) {
-		return err
+	session, err := c.findSession(token)
+	if session != nil {
+		c.seller = session.Seller
 	}
-	if c.app.Authority == order.Upstream { // the platform behind decides; a session known here names its seller
-		if err == nil && session.AppKey == c.app.Key {
-			c.seller = session.Seller
-		}
-		return nil
-	}
-	switch {
-	case err != nil, session.AppKey != c.app.Key:
-		return contract.UnknownSession
-	case !session.ExpiresAt.IsZero() && !c.now.Before(session.ExpiresAt):
-		return contract.ExpiredSession
-	}
-	c.seller = session.Seller
-	return nil
+	return err
 }
 
 func (c *topCall) arguments() (err error) {
@@ -248,17 +173,11 @@ func (c *topCall) arguments() (err error) {
 	return err
 }
 
-func (c *topCall) judged() (err error) {
-	c.work, err = c.rule.Judge(&order.Call{
-		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: c.record(), At: c.now,
-	})
-	return err
-}
+func (c *topCall) judged() error { return c.judge(c.record(), nil) }
 
 // record is what an event keeps of the call: the API's parameters, without the
 // protocol's.
 func (c *topCall) record() order.Record {
-	format, _ := c.Format()
 	digest, _ := c.Digest()
 	params := make([]contract.Param, 0, len(c.Params))
 	for _, p := range c.Params {
@@ -266,5 +185,5 @@ func (c *topCall) record() order.Record {
 			params = append(params, p)
 		}
 	}
-	return order.Record{RequestID: c.id, Format: format.String(), Digest: string(digest), Params: params}
+	return order.Record{RequestID: c.id, Format: c.format.String(), Digest: string(digest), Params: params}
 }

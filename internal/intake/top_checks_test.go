@@ -139,6 +139,11 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
+// suningOnly are the faults that TOP has no words for.
+var suningOnly = map[contract.Fault]bool{
+	contract.ExpiredApp: true, contract.MissingBody: true, contract.SeveralNodes: true, contract.RetiredMethod: true,
+}
+
 // A row that nothing produces says why; every other one is produced by a test.
 func TestEveryFaultRowIsProducedOrReserved(t *testing.T) {
 	t.Parallel()
@@ -148,8 +153,11 @@ func TestEveryFaultRowIsProducedOrReserved(t *testing.T) {
 	}
 	for fault := contract.BadEncoding; int(fault) < len(contract.TOPFaults); fault++ {
 		row := contract.TOPFaults[fault]
-		if row.Code == "" {
-			t.Errorf("fault %d has no row", fault)
+		if row.Code == "" && !suningOnly[fault] {
+			t.Errorf("%v has no row", fault)
+		}
+		if suningOnly[fault] {
+			continue
 		}
 		if produced[fault] == (row.Reserved != "") {
 			t.Errorf("fault %s %s: produced by a test %t, reserved %q", row.Code, row.Text, produced[fault], row.Reserved)

@@ -25,6 +25,8 @@ type App struct {
 	IPAllow      []netip.Prefix    `json:"ip_allow,omitempty"`
 	Rate         Rate              `json:"rate,omitzero"`
 	ExpiresAt    time.Time         `json:"expires_at,omitzero"` // zero: never
+	OAuth        bool              `json:"oauth,omitempty"`     // Suning: calls need an access token
+	Options      map[string]string `json:"options,omitempty"`   // by the names of SuningOptions; absent: the first value of each
 }
 
 // Authority is who decides about sessions and orders of an app's calls.

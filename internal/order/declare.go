@@ -35,6 +35,8 @@ type ImportLine struct {
 	Quantity     *string
 	State        *State
 	SupplierCode *string
+
+	AcceptsFailure *bool
 }
 
 // Mistake is what is wrong with one field of a declared state.
@@ -140,6 +142,9 @@ func (in Import) change(o *Order) Change {
 		set(&l.Quantity, given.Quantity)
 		set(&l.State, given.State)
 		set(&l.SupplierCode, given.SupplierCode)
+		if given.AcceptsFailure != nil {
+			l.AcceptsFailure = given.AcceptsFailure
+		}
 		c.Lines = append(c.Lines, l)
 	}
 	return c

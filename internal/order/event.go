@@ -8,7 +8,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
-// Event is an immutable fact, accepted from a call.
+// Event is an immutable fact, accepted from a call or made by time.
 type Event struct {
 	Seq       int64  // position in the log, ascending; given by the store
 	ID        string // unique for ever, also across stores
@@ -19,6 +19,7 @@ type Event struct {
 	App       string
 	At        time.Time // when the call was accepted
 	Record    json.RawMessage
+	Sealed    contract.Secret // the secret parameters, a JSON object of texts; empty: none. Record has them masked
 	Answer    json.RawMessage // the answer's fields, as JSON
 	Warnings  []string        // codes of its rule's warnings
 }
@@ -41,15 +42,37 @@ func (r Record) JSON() json.RawMessage {
 	if r.Via != "" {
 		b = contract.AppendJSONString(append(b, `,"via":`...), r.Via)
 	}
-	b = append(b, `,"params":{`...)
-	for i, p := range r.Params {
+	return append(appendParams(append(b, `,"params":`...), r.Params), '}')
+}
+
+// appendParams writes parameters as a JSON object of texts.
+func appendParams(b []byte, params []contract.Param) []byte {
+	b = append(b, '{')
+	for i, p := range params {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = contract.AppendJSONString(b, p.Name)
 		b = contract.AppendJSONString(append(b, ':'), p.Value)
 	}
-	return append(b, "}}"...)
+	return append(b, '}')
+}
+
+// kept returns what an event keeps of a call: its record with secret parameters
+// masked, and those that it masks.
+func (c *Call) kept() (record json.RawMessage, sealed contract.Secret) {
+	var secrets []contract.Param
+	for _, p := range c.Record.Params {
+		if row, known := c.API.Field(p.Name); known && row.Secret {
+			secrets = append(secrets, p)
+		}
+	}
+	if secrets == nil {
+		return c.Record.JSON(), ""
+	}
+	masked := c.Record
+	masked.Params = c.API.Masked(c.Record.Params)
+	return masked.JSON(), contract.Secret(appendParams(nil, secrets))
 }
 
 // NewEventID makes an event's id: 26 letters and digits, 128 random bits.

@@ -49,6 +49,10 @@ type Line struct {
 	Quantity     string // decimal text; empty: unknown
 	State        State
 	SupplierCode string
+	// Of a Suning line:
+	Cards          int       // how many it was shipped with
+	RefundOf       time.Time // the payment that was refunded because the line was not shipped in time; zero: none
+	AcceptsFailure *bool     // whether 210 is accepted; nil: by its kind
 }
 
 // Kind is what a line sells.
@@ -60,6 +64,7 @@ const (
 	Recharge Kind = "recharge"
 	Card     Kind = "card"
 	Gift     Kind = "gift"
+	Unknown  Kind = "unknown" // an upstream's line, known by its calls only
 )
 
 // Kinds lists the kinds that may be declared.
@@ -74,6 +79,12 @@ type Mark struct {
 	Line       string // empty: the whole order
 }
 
+// NumberKey names the orders of one number, whoever their seller is.
+type NumberKey struct {
+	Platform string
+	Number   string
+}
+
 // Change is what a decision does to one order.
 type Change struct {
 	Key    Key
@@ -81,6 +92,9 @@ type Change struct {
 	Lines  []Line // to be added or replaced, by number
 	Marks  []Mark // to be added
 }
+
+// Exists reports whether the ledger has the order.
+func (o *Order) Exists() bool { return !o.CreatedAt.IsZero() }
 
 // Fresh returns an order that nothing is known of.
 func Fresh(k Key) *Order {

@@ -15,6 +15,8 @@ type Call struct {
 	Request any    // the contract's request struct
 	Record  Record
 	At      time.Time
+
+	Warnings []string // codes of what was odd about how it travelled
 }
 
 // Rule says what calls of one API mean.
@@ -59,4 +61,6 @@ var Rules = []Rule{
 	{contract.EventProduce, produceWarnings, produceEvent},
 	{contract.EventsProduce, produceWarnings, produceEvents},
 	{contract.EventEmit, []Warning{WarnOlder}, emitEvent},
+	{contract.LeaguerStatus, []Warning{WarnVersion}, reportStatus},
+	{contract.SystimeGet, nil, readClock},
 }

@@ -13,6 +13,8 @@ import (
 type Task struct {
 	// Orders are loaded before Decide is called; unknown ones as fresh orders.
 	Orders []Key
+	// Numbers are loaded before Decide is called: all orders of each.
+	Numbers []NumberKey
 	// Apps, work orders and event ids are loaded before Decide is called.
 	Apps       []string
 	WorkOrders []WorkOrderKey
@@ -29,8 +31,9 @@ type Task struct {
 // View is the state that a task decides on.
 type View struct {
 	Now    time.Time
-	Orders map[Key]*Order  // read only
-	Apps   map[string]*App // read only; unknown ones are absent
+	Orders map[Key]*Order         // read only
+	Named  map[NumberKey][]*Order // read only; the orders that exist of each number
+	Apps   map[string]*App        // read only; unknown ones are absent
 
 	WorkOrders map[WorkOrderKey]*WorkOrder // read only; unknown ones are absent
 	EventIDs   map[EventIDKey]string       // what was sent under each; unknown ones are absent
@@ -39,6 +42,7 @@ type View struct {
 // Decision is what a task decided. When Decide refuses, nothing is written.
 type Decision struct {
 	Reply        any
+	Refusal      error // refuses the call although something is written
 	Orders       []Change
 	Events       []Event
 	WorkOrders   []*WorkOrder // to be added or replaced
@@ -83,6 +87,10 @@ type Store interface {
 	Events(ctx context.Context, f EventFilter) (events []*Event, more bool, err error)
 
 	WorkOrders(ctx context.Context, f WorkOrderFilter) (orders []*WorkOrder, more bool, err error)
+
+	// Overdue returns orders that a refund of a line was due for before now, the
+	// longest due first.
+	Overdue(ctx context.Context, now time.Time, limit int) ([]Key, error)
 
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)

@@ -49,6 +49,7 @@ func (w *writes) empty() bool {
 // wanted is what a transaction must load, each once.
 type wanted struct {
 	orders   set[order.Key]
+	numbers  set[order.NumberKey]
 	apps     set[string]
 	work     set[order.WorkOrderKey]
 	eventIDs set[order.EventIDKey]
@@ -76,6 +77,7 @@ func (b *batch) wanted() *wanted {
 	w := &wanted{}
 	for _, t := range b.tasks {
 		w.orders.add(t.Orders)
+		w.numbers.add(t.Numbers)
 		w.apps.add(t.Apps)
 		w.work.add(t.WorkOrders)
 		w.eventIDs.add(t.EventIDs)
@@ -95,6 +97,7 @@ func (b *batch) decide(view *order.View) *writes {
 		t.Reply, t.Err = d.Reply, err
 		if err == nil {
 			b.writes.add(d, view)
+			t.Err = d.Refusal
 		}
 	}
 	return b.writes
@@ -174,9 +177,20 @@ func (w *writes) apply(change order.Change, view *order.View) {
 	if repeats(o.Marks, change.Marks) {
 		w.contradiction = fmt.Errorf("order %v: a mark is added twice", change.Key)
 	}
-	before, stage := o.Header, o.Stage
+	before, stage, existed := o.Header, o.Stage, o.Exists()
 	o.Apply(change, view.Now)
+	if !existed {
+		named(view, o.Order)
+	}
 	o.changed = o.changed || o.Header != before || o.Stage != stage || len(change.Lines)+len(change.Marks) > 0
+}
+
+// named lists an order that exists under its number, if that is wanted.
+func named(view *order.View, o *order.Order) {
+	number := order.NumberKey{Platform: o.Platform, Number: o.Number}
+	if list, wanted := view.Named[number]; wanted && !slices.Contains(list, o) {
+		view.Named[number] = append(list, o)
+	}
 }
 
 // repeats reports whether one of the added marks is there already: a rule's

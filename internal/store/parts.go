@@ -3,27 +3,68 @@ package store
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
-// Lines and marks are stored as JSON arrays of arrays of texts.
+// Lines and marks are stored as JSON arrays of arrays of texts. Empty texts at the
+// end of a line are left out.
 
 func encodeLines(lines []order.Line) string {
 	b := append(make([]byte, 0, 2+64*len(lines)), '[')
 	for _, l := range lines {
-		b = append(appendTexts(b, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode), ',')
+		if l.Cards == 0 && l.RefundOf.IsZero() && l.AcceptsFailure == nil {
+			b = append(appendTexts(b, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode), ',')
+			continue
+		}
+		var refundOf, accepts string
+		if !l.RefundOf.IsZero() {
+			refundOf = strconv.FormatInt(l.RefundOf.UnixMilli(), 10)
+		}
+		if l.AcceptsFailure != nil {
+			accepts = strconv.FormatBool(*l.AcceptsFailure)
+		}
+		b = append(appendTexts(b, l.Number, string(l.Kind), l.Quantity, string(l.State), l.SupplierCode, strconv.Itoa(l.Cards), refundOf, accepts), ',')
 	}
 	return closeArray(b)
 }
 
 func decodeLines(text string) (lines []order.Line, err error) {
-	err = eachTexts(text, 5, func(t []string) {
-		lines = append(lines, order.Line{Number: t[0], Kind: order.Kind(t[1]), Quantity: t[2], State: order.State(t[3]), SupplierCode: t[4]})
+	err = eachTexts(text, 5, 8, func(t []string) error {
+		l := order.Line{Number: t[0], Kind: order.Kind(t[1]), Quantity: t[2], State: order.State(t[3]), SupplierCode: t[4]}
+		var err error
+		if len(t) > 5 {
+			err = decodeSuning(&l, t[5:])
+		}
+		lines = append(lines, l)
+		return err
 	})
 	return lines, err
+}
+
+func decodeSuning(l *order.Line, t []string) (err error) {
+	if len(t) != 3 {
+		return errParts
+	}
+	if l.Cards, err = strconv.Atoi(t[0]); err != nil {
+		return errParts
+	}
+	if t[1] != "" {
+		at, err := strconv.ParseInt(t[1], 10, 64)
+		if err != nil {
+			return errParts
+		}
+		l.RefundOf = time.UnixMilli(at).In(contract.Zone)
+	}
+	if t[2] != "" {
+		accepts := t[2] == "true"
+		l.AcceptsFailure = &accepts
+	}
+	return nil
 }
 
 func encodeMarks(marks []order.Mark) string {
@@ -35,8 +76,9 @@ func encodeMarks(marks []order.Mark) string {
 }
 
 func decodeMarks(text string) (marks []order.Mark, err error) {
-	err = eachTexts(text, 4, func(t []string) {
+	err = eachTexts(text, 4, 4, func(t []string) error {
 		marks = append(marks, order.Mark{Status: t[0], ERPOrderID: t[1], Detail: t[2], Line: t[3]})
+		return nil
 	})
 	return marks, err
 }
@@ -64,38 +106,63 @@ func closeArray(b []byte) string {
 
 var errParts = errors.New("lines or marks are not what was written")
 
-// eachTexts reads what appendTexts wrote: arrays of width texts.
-func eachTexts(text string, width int, f func([]string)) error {
-	texts := make([]string, 0, 5)
-	for rest := text; ; {
-		i := strings.IndexByte(rest, '"')
-		if i < 0 {
-			break
-		}
-		end := i + 1
-		for end < len(rest) && rest[end] != '"' {
-			if rest[end] == '\\' {
-				end++
-			}
-			end++
-		}
-		if end >= len(rest) {
+// eachTexts reads what appendTexts wrote: arrays of at least so many texts, and at
+// most.
+func eachTexts(text string, least, most int, f func([]string) error) error {
+	rest, ok := strings.CutPrefix(text, "[")
+	rest, closed := strings.CutSuffix(rest, "]")
+	if !ok || !closed {
+		return errParts
+	}
+	texts := make([]string, 0, most)
+	for rest != "" {
+		if rest, ok = strings.CutPrefix(strings.TrimPrefix(rest, ","), "["); !ok {
 			return errParts
 		}
-		value := rest[i+1 : end]
-		if strings.IndexByte(value, '\\') >= 0 {
-			if err := json.Unmarshal([]byte(rest[i:end+1]), &value); err != nil {
+		for texts = texts[:0]; ; {
+			value, behind, err := oneText(rest)
+			if err != nil || len(texts) == most || behind == "" {
+				return errParts
+			}
+			texts, rest = append(texts, value), behind[1:]
+			if behind[0] == ']' {
+				break
+			}
+			if behind[0] != ',' {
 				return errParts
 			}
 		}
-		rest = rest[end+1:]
-		if texts = append(texts, value); len(texts) == width {
-			f(texts)
-			texts = texts[:0]
+		if len(texts) < least {
+			return errParts
+		}
+		if err := f(texts); err != nil {
+			return err
 		}
 	}
-	if len(texts) != 0 {
-		return errParts
-	}
 	return nil
+}
+
+// oneText reads the JSON string that a text starts with, and returns what stands
+// behind it.
+func oneText(text string) (value, rest string, err error) {
+	if text == "" || text[0] != '"' {
+		return "", "", errParts
+	}
+	end := 1
+	for end < len(text) && text[end] != '"' {
+		if text[end] == '\\' {
+			end++
+		}
+		end++
+	}
+	if end >= len(text) {
+		return "", "", errParts
+	}
+	value = text[1:end]
+	if strings.IndexByte(value, '\\') >= 0 {
+		if err := json.Unmarshal([]byte(text[:end+1]), &value); err != nil {
+			return "", "", errParts
+		}
+	}
+	return value, text[end+1:], nil
 }

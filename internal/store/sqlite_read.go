@@ -17,6 +17,7 @@ import (
 const (
 	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks"
 	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
+	selectNumber  = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? ORDER BY id"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
 	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
 	selectWork    = "SELECT " + workColumns + " FROM work_order WHERE number = ? AND tenant = ? AND app = ?"
@@ -119,12 +120,23 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
-	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number"
+	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed"
 	return readPage(ctx, s, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq", w.args, f.Limit, maxPage,
-		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) }, scanEvent)
+		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15) }, s.scanEvent)
 }
 
-func scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
+// Overdue implements [order.Store].
+func (s *sqliteStore) Overdue(ctx context.Context, now time.Time, limit int) (keys []order.Key, err error) {
+	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
+		return query(c, "SELECT platform, seller, number FROM orders WHERE refund_due < ? ORDER BY refund_due LIMIT ?", func(row *sqlite.Stmt) error {
+			keys = append(keys, order.Key{Platform: row.ColumnText(0), Seller: row.ColumnText(1), Number: row.ColumnText(2)})
+			return nil
+		}, now.UnixMilli(), limit)
+	})
+	return keys, err
+}
+
+func (s *sqliteStore) scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
 	e = &order.Event{
 		Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
 		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
@@ -134,7 +146,11 @@ func scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
 	}
-	e.Warnings, err = scanList(row, 8)
+	if e.Warnings, err = scanList(row, 8); err != nil || row.ColumnIsNull(15) {
+		return e, err
+	}
+	sealed, err := s.key.Open(columnBytes(row, 15), eventPlace(e.ID))
+	e.Sealed = contract.Secret(sealed)
 	return e, err
 }
 

@@ -47,7 +47,7 @@ func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err
 
 func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 	view := &order.View{
-		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
+		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Named: make(map[order.NumberKey][]*order.Order, len(w.numbers.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
 		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
 	}
 	for _, k := range w.orders.list {
@@ -56,6 +56,9 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 			return nil, fmt.Errorf("loading an order: %w", err)
 		}
 		view.Orders[k] = o
+	}
+	if err := s.loadNumbers(w, view); err != nil {
+		return nil, fmt.Errorf("loading orders of a number: %w", err)
 	}
 	for _, key := range w.apps.list {
 		app, err := s.readApp(s.write, key)
@@ -67,6 +70,30 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 		}
 	}
 	return view, s.loadWorkOrders(w, view)
+}
+
+// loadNumbers loads the orders of each wanted number. One that is loaded by its
+// key already is the same.
+func (s *sqliteStore) loadNumbers(w *wanted, view *order.View) error {
+	for _, number := range w.numbers.list {
+		view.Named[number] = nil
+		err := query(s.write, selectNumber, func(row *sqlite.Stmt) error {
+			o, err := scanOrder(row)
+			if err != nil {
+				return err
+			}
+			if loaded, ok := view.Orders[o.Key]; ok {
+				o = loaded
+			}
+			view.Orders[o.Key] = o
+			named(view, o)
+			return nil
+		}, number.Number, number.Platform)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *sqliteStore) loadWorkOrders(w *wanted, view *order.View) error {
@@ -126,10 +153,10 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 }
 
 const (
-	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, lines = ?, marks = ? WHERE id = ?"
+	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, refund_due = ?, lines = ?, marks = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
-	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateWork    = "UPDATE work_order SET type = ?, status = ?, plan_id = ?, order_no = ?, ts = ?, updated_at = ? WHERE id = ?"
@@ -141,9 +168,9 @@ func (s *sqliteStore) writeOrder(o *dirty) error {
 	case o.ID == 0:
 		o.ID = s.nextID.order
 		s.nextID.order++
-		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), encodeLines(o.Lines), encodeMarks(o.Marks))
+		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks))
 	case o.changed:
-		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), encodeLines(o.Lines), encodeMarks(o.Marks), o.ID)
+		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), o.ID)
 	}
 	return exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
 }
@@ -181,7 +208,11 @@ func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Ord
 	if i, ok := w.workAt[e.WorkOrder]; ok {
 		workOrder = w.work[i].Row
 	}
-	return exec(s.write, insertEvent, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings))
+	var sealed any // NULL: nothing is
+	if e.Sealed != "" {
+		sealed = s.key.Seal(string(e.Sealed), eventPlace(e.ID))
+	}
+	return exec(s.write, insertEvent, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed)
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {
@@ -229,6 +260,7 @@ func (s *sqliteStore) writeApp(key string, a *order.App) error {
 }
 
 func appPlace(key string) string        { return "app/" + key }
+func eventPlace(id string) string       { return "event/" + id }
 func sessionPlace(mark [32]byte) string { return fmt.Sprintf("session/%x", mark) }
 
 // millis stores a time; the zero time is NULL.

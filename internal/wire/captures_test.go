@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/ordergate/ordergate/contract"
@@ -21,11 +22,30 @@ type capture struct {
 	API       string
 	Secret    contract.Secret
 	Timestamp string
-	Params    map[string]string
+	Params    texts
 	Expect    string `json:"expect_signature"`
 	Request   struct {
 		Raw []byte `json:"raw_b64"`
 	}
+}
+
+// texts are parameters by name; lists are JSON text.
+type texts map[string]string
+
+func (p *texts) UnmarshalJSON(data []byte) error {
+	var values map[string]json.RawMessage
+	if err := json.Unmarshal(data, &values); err != nil {
+		return err
+	}
+	*p = texts{}
+	for name, value := range values {
+		var text string
+		if json.Unmarshal(value, &text) != nil {
+			text = string(value)
+		}
+		(*p)[name] = text
+	}
+	return nil
 }
 
 func captures(t *testing.T) []capture {
@@ -51,6 +71,9 @@ func captures(t *testing.T) []capture {
 func TestCaptures(t *testing.T) {
 	t.Parallel()
 	for _, c := range captures(t) {
+		if strings.HasPrefix(c.API, "suning.") {
+			continue // TestSuningCaptures
+		}
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(c.Request.Raw)))
 		if err != nil {
 			t.Fatalf("%s: %v", c.ID, err)

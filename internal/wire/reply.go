@@ -113,10 +113,13 @@ func (TOP) Word(_ *contract.API, err error, requestID string) *contract.Refused 
 	detail := contract.Detail(err)
 	if r, ok := errors.AsType[*contract.Refusal](err); ok {
 		envelope := contract.TOPFaults[contract.BusinessRefused]
+		if contract.IsBackend(r) {
+			envelope = contract.TOPFaults[contract.BackendFailed]
+		}
 		return &contract.Refused{Code: envelope.Code, Text: envelope.Text, SubCode: r.SubCode(detail), SubText: r.Text, RequestID: requestID, Row: r}
 	}
 	fault, ok := errors.AsType[contract.Fault](err)
-	if !ok {
+	if !ok || contract.TOPFaults[fault].Code == "" { // or TOP has no word for it
 		fault = contract.Unavailable
 	}
 	row := &contract.TOPFaults[fault]

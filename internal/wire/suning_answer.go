@@ -18,8 +18,9 @@ const (
 
 var errNoRoot = errors.New("no " + requestRoot)
 
-// Reply writes what an API answers, in one line: some clients read no more.
-func (Suning) Reply(f Format, api *contract.API, reply any) Answer {
+// Reply writes what an API answers, in one line: some clients read no more. It
+// has no request id.
+func (Suning) Reply(f Format, api *contract.API, reply any, _ string) Answer {
 	b := make([]byte, 0, 256)
 	if f.JSON {
 		b = append(b, `{"`+responseRoot+`":{"`+bodyNode+`":{`...)

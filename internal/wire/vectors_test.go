@@ -119,7 +119,7 @@ func TestVectorsSeal(t *testing.T) {
 			}
 			m := wire.Message{
 				URL: "http://127.0.0.1/router/rest", AppKey: values.Get("app_key"), Secret: v.secret, Session: contract.Secret(values.Get("session")),
-				Method: values.Get("method"), Format: wire.Format{JSON: values.Get("format") == "json"}, Digest: digest, Time: at,
+				API: contract.Define[struct{}, struct{}](contract.API{Method: values.Get("method"), Protocol: contract.TOP}), Format: wire.Format{JSON: values.Get("format") == "json"}, Digest: digest, Time: at,
 			}
 			for name, value := range values {
 				if !contract.IsTOPParam(name) {

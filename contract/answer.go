@@ -1,0 +1,53 @@
+package contract
+
+import "strings"
+
+// Answer finds the row that a text means: any row by which a call of the API can
+// be refused, whether or not a rule produces it. The text is a code or a sub code as
+// the vendor writes it; for a code that stands in several rows, followed by a blank
+// and the text or the sub code of the row. What a row leaves open stands behind
+// it, after a colon.
+func (a *API) Answer(text string) (err error, found bool) {
+	rows := a.Refusals
+	if a.Protocol == Suning {
+		rows = append(rows[:len(rows):len(rows)], SuningFaults...)
+	}
+	for _, r := range rows {
+		if text == r.Code+" "+r.Text {
+			return r, true
+		}
+	}
+	for _, r := range rows {
+		if r.covers(text) {
+			before, _ := r.before()
+			return opened(r, strings.TrimPrefix(text, before), text != r.Code), true
+		}
+	}
+	if a.Protocol != TOP {
+		return nil, false
+	}
+	return answerTOP(text)
+}
+
+func answerTOP(text string) (err error, found bool) {
+	code, detail, open := strings.Cut(text, ":")
+	for f := BadEncoding; f < faultCount; f++ {
+		row := &TOPFaults[f]
+		switch {
+		case row.Code == "":
+		case row.SubCode != "" && (text == row.SubCode || text == row.Code+" "+row.SubCode), text == row.Code:
+			return f, true
+		case open && code == row.Code && strings.Contains(row.Text+row.SubText, "%s"):
+			return About(f, detail), true
+		}
+	}
+	row := findBackend(text)
+	return row, row != nil
+}
+
+func opened(row error, detail string, open bool) error {
+	if !open {
+		return row
+	}
+	return About(row, detail)
+}

@@ -1,0 +1,254 @@
+package intake
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+// Check is one step of a protocol's checks.
+type Check[C any] struct {
+	Text   string           // what is checked
+	Faults []contract.Fault // what it answers, in the order in which it looks
+	Batch  Part             // what of a batch is checked
+	run    func(C) error
+}
+
+// Part is a part of a batch. What a request lacks refuses the whole batch, what
+// a call lacks that call.
+type Part int
+
+// The parts.
+const (
+	OfRequest Part = 1 << iota
+	OfCall
+	OfBoth = OfRequest | OfCall
+)
+
+// String names the part, for the documents.
+func (p Part) String() string {
+	return [...]string{OfRequest: "the request", OfCall: "each call", OfBoth: "both"}[p]
+}
+
+// walk makes the checks of a part in their order; a call that is alone is both.
+func walk[C any](checks []Check[C], part Part, c C) error {
+	for i := range checks {
+		if checks[i].Batch&part == 0 {
+			continue
+		}
+		if err := checks[i].run(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rulesOf are the rules of the APIs that travel by a protocol, by method.
+func rulesOf(protocol contract.Protocol) map[string]order.Rule {
+	m := map[string]order.Rule{}
+	for _, r := range order.Rules {
+		if r.API.Protocol == protocol {
+			m[r.API.Method] = r
+		}
+	}
+	return m
+}
+
+// protocol is what writes the answers of a call.
+type protocol interface {
+	Word(api *contract.API, err error, requestID string) *contract.Refused
+	Refuse(f wire.Format, refused *contract.Refused) wire.Answer
+	Reply(f wire.Format, api *contract.API, reply any, requestID string) wire.Answer
+	Write(w http.ResponseWriter, r *http.Request, a wire.Answer) error
+}
+
+// call is one call on its way through the checks, whatever its protocol. Each
+// check may use what those before it found.
+type call struct {
+	server    *Server
+	protocol  protocol
+	ctx       context.Context // goes on when the caller hangs up: what arrived whole is carried through
+	http      *http.Request
+	now       time.Time
+	id        string
+	unread    error  // why the request could not be read
+	method    string // as the caller names it, as is key
+	key       string
+	format    wire.Format
+	rule      order.Rule
+	app       *order.App
+	seller    string
+	request   any
+	work      *order.Work
+	injection *order.Injection // nil: none
+}
+
+func (s *Server) newCall(p protocol, r *http.Request) call {
+	return call{server: s, protocol: p, ctx: context.WithoutCancel(r.Context()), http: r, id: wire.NewRequestID()}
+}
+
+// guarded makes a fault in the code this call's failure alone.
+func (c *call) guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.server.Log.Error("call panicked", "id", c.id, "panic", p, "stack", string(debug.Stack()))
+			err = contract.Unavailable
+		}
+	}()
+	return f()
+}
+
+// knownApp finds the caller.
+func (c *call) knownApp(p contract.Protocol) error {
+	app, err := c.server.Store.App(c.ctx, c.key)
+	switch {
+	case errors.Is(err, order.ErrNotFound):
+		return contract.UnknownApp
+	case err != nil:
+		return err
+	case app.Protocol != p:
+		return contract.UnknownApp
+	}
+	c.app, c.seller = app, app.Seller
+	return nil
+}
+
+func (c *call) addressAllowed() error {
+	if len(c.app.IPAllow) > 0 && !c.app.AllowsIP(callerAddress(c.http, c.server.TrustedProxies)) {
+		return contract.IPNotAllowed
+	}
+	return nil
+}
+
+func (c *call) methodAllowed() error { return c.app.Permits(c.rule.API.Method) }
+
+// within reports whether a call's time is near enough.
+func (c *call) within(at time.Time) bool {
+	off := c.now.Sub(at).Abs()
+	if off > wire.Tolerance {
+		// Only Java forces GMT+8; other SDKs use the zone of their machine.
+		c.server.Log.Info("the call's time is off; it must be GMT+8", "id", c.id, "time", at.Format(contract.TimeLayout), "off", off.Round(time.Second))
+	}
+	return off <= wire.Tolerance
+}
+
+// findSession finds the session of a token that the ledger decides about. It is
+// nil, without an error, when the platform behind decides and the ledger does not
+// know it.
+func (c *call) findSession(token string) (*order.Session, error) {
+	session, err := c.server.Store.Session(c.ctx, contract.Secret(token))
+	if err != nil && !errors.Is(err, order.ErrNotFound) {
+		return nil, err
+	}
+	known := err == nil && session.AppKey == c.app.Key
+	switch {
+	case known && c.app.Authority == order.Upstream:
+		return session, nil
+	case c.app.Authority == order.Upstream:
+		return nil, nil
+	case !known:
+		return nil, contract.UnknownSession
+	case !session.ExpiresAt.IsZero() && !c.now.Before(session.ExpiresAt):
+		return nil, contract.ExpiredSession
+	}
+	return session, nil
+}
+
+// judge asks the API's rule, unless a fault on demand comes before it.
+func (c *call) judge(record order.Record, warnings []string) (err error) {
+	if handled, err := c.inject(); handled {
+		return err
+	}
+	c.work, err = c.rule.Judge(&order.Call{
+		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Warnings: warnings,
+	})
+	return err
+}
+
+// commit stores what calls decide, as one unit.
+func (s *Server) commit(ctx context.Context, tasks []*order.Task) error {
+	if len(tasks) == 0 {
+		return nil
+	}
+	err := s.Store.Commit(ctx, tasks...)
+	if errors.Is(err, order.ErrBusy) {
+		return contract.Busy
+	}
+	return err
+}
+
+// finish makes the answer of a call that was refused with err, or stored.
+func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
+	var reply any
+	if err == nil {
+		reply, err = c.work.Outcome()
+	}
+	outcome := Outcome{Answer: "ok"}
+	if c.rule.API != nil {
+		outcome.API = c.rule.API.Method
+	}
+	if err != nil {
+		refused := c.protocol.Word(c.rule.API, err, c.id)
+		outcome.Answer = c.logRefusal(refused, err)
+		answer = c.protocol.Refuse(c.format, refused)
+	} else {
+		if no := c.rule.API.Refusal(reply); no != nil {
+			outcome.Answer = cmp.Or(no.Code, "no")
+		}
+		answer = c.protocol.Reply(c.format, c.rule.API, reply, c.id)
+	}
+	if c.injection != nil && c.injection.Body != nil {
+		answer.Body = []byte(*c.injection.Body)
+	}
+	if c.server.Observe != nil {
+		outcome.Duration = time.Since(started)
+		c.server.Observe(outcome)
+	}
+	return answer
+}
+
+// send writes the answer, as far as a fault on demand lets it.
+func (c *call) send(w http.ResponseWriter, answer wire.Answer) {
+	if c.injection != nil && c.disturb(w) {
+		return
+	}
+	if err := c.protocol.Write(w, c.http, answer); err != nil {
+		c.server.Log.Debug("answer not sent", "from", c.http.RemoteAddr, "error", err)
+	}
+}
+
+// logRefusal logs a refused call and returns the code that counts it. What an
+// API refuses in its own words is everyday traffic; the rest wants attention.
+func (c *call) logRefusal(refused *contract.Refused, err error) string {
+	level, answer := slog.LevelInfo, cmp.Or(refused.SubCode, refused.Code)
+	switch refusal, isRefusal := errors.AsType[*contract.Refusal](err); {
+	case isRefusal:
+		level, answer = slog.LevelDebug, refusal.Code
+	case errors.Is(refused, contract.Unavailable) && !errors.Is(err, contract.Busy):
+		level = slog.LevelError
+	}
+	log := c.server.Log
+	if !log.Enabled(c.http.Context(), level) {
+		return answer
+	}
+	log.Log(c.http.Context(), level, "call refused",
+		"id", c.id, "api", clip(c.method), "app", clip(c.key), "code", refused.Code, "sub_code", refused.SubCode,
+		"from", c.http.RemoteAddr, "reason", err.Error())
+	return answer
+}
+
+// clip keeps what strangers send from filling the log.
+func clip(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "…"
+	}
+	return s
+}

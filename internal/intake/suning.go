@@ -1,0 +1,27 @@
+package intake
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+func (s *Server) serveSuning(w http.ResponseWriter, r *http.Request, suning wire.Suning) {
+	if r.Method != http.MethodPost { // not a call: no SDK does it
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "send the message by POST", http.StatusMethodNotAllowed)
+		return
+	}
+	started := time.Now()
+	c := &suningCall{call: s.newCall(suning, r), suning: suning}
+	c.SuningCall, c.unread = suning.Open(w, r)
+	c.now = s.Clock() // after the body, which may have taken its time
+	c.method, c.key = c.Method, c.AppKey
+	c.format, _ = c.Format()
+	err := c.guarded(func() error { return walk(SuningChecks, OfBoth, c) })
+	if err == nil {
+		err = s.commit(c.ctx, c.work.Tasks)
+	}
+	c.send(w, c.finish(started, err))
+}

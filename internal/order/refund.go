@@ -1,0 +1,139 @@
+package order
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// RefundAfter is how long a virtual line may wait for its shipment, from payment.
+// At this very moment it still ships.
+const RefundAfter = 100 * time.Minute
+
+// EventRefund is the api of the events of automatic refunds.
+const EventRefund = "ordergate.refund.timeout"
+
+// RefundDue is the moment after which lines of the order are refunded
+// automatically; zero: never.
+func (o *Order) RefundDue() time.Time {
+	for _, l := range o.Lines {
+		if l.onClock(o) {
+			return o.PaidAt.Add(RefundAfter)
+		}
+	}
+	return time.Time{}
+}
+
+// onClock reports whether the line is refunded unless it is shipped in time.
+func (l *Line) onClock(o *Order) bool {
+	if o.Platform != Suning || o.PaidAt.IsZero() || l.State != Waiting {
+		return false
+	}
+	return l.Kind == Recharge || l.Kind == Card || l.Kind == Gift
+}
+
+// late reports whether the line's time has passed.
+func (l *Line) late(o *Order, now time.Time) bool {
+	return l.onClock(o) && now.After(o.PaidAt.Add(RefundAfter))
+}
+
+// refund moves the lines of an order whose time has passed, and makes an event of
+// each: one for a line and a payment, also when an import brings the line back.
+func refund(o *Order, now time.Time) (c Change, events []Event) {
+	c = Change{Key: o.Key, Header: o.Header}
+	for _, l := range o.Lines {
+		if !l.late(o, now) {
+			continue
+		}
+		if !l.RefundOf.Equal(o.PaidAt) {
+			events = append(events, refunded(o, l, now))
+		}
+		l.State, l.RefundOf = Timeout, o.PaidAt
+		c.Lines = append(c.Lines, l)
+	}
+	return c, events
+}
+
+func refunded(o *Order, l Line, now time.Time) Event {
+	paid := o.PaidAt.In(contract.Zone).Format(time.RFC3339Nano)
+	sum := sha256.Sum256([]byte(strings.Join([]string{EventRefund, o.Platform, o.Seller, o.Number, l.Number, paid}, "\x00")))
+	return Event{
+		ID:  base32.StdEncoding.EncodeToString(sum[:16])[:26], // 128 bits: the same refund has the same id
+		API: EventRefund, Order: o.Key, Lines: []string{l.Number}, At: now,
+		Record: Record{Params: []contract.Param{{Name: "line", Value: l.Number}, {Name: "paid_at", Value: paid}, {Name: "supplier_code", Value: l.SupplierCode}}}.JSON(),
+		Answer: []byte("{}"),
+	}
+}
+
+// refundLate makes the task that refunds what is late of an order.
+func refundLate(k Key) *Task {
+	return &Task{Orders: []Key{k}, Decide: func(v *View) (Decision, error) {
+		change, events := refund(v.Orders[k], v.Now)
+		if len(change.Lines) == 0 { // a call came first
+			return Decision{}, nil
+		}
+		return Decision{Orders: []Change{change}, Events: events}, nil
+	}}
+}
+
+// Sweeper makes the automatic refunds that time brings. A call that comes before
+// it sees the same truth.
+type Sweeper struct {
+	Store Store
+	Clock func() time.Time
+	Log   *slog.Logger
+}
+
+// How often the sweeper looks, and how many orders stand in one transaction:
+// calls wait for it.
+const (
+	sweepEvery = time.Second
+	sweepSize  = 100
+)
+
+// Run sweeps until ctx ends.
+func (s *Sweeper) Run(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("automatic refunds not stored; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Sweep makes all refunds that are due.
+func (s *Sweeper) Sweep(ctx context.Context) error {
+	for ctx.Err() == nil {
+		keys, err := s.Store.Overdue(ctx, s.Clock(), sweepSize)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		tasks := make([]*Task, len(keys))
+		for i, k := range keys {
+			tasks[i] = refundLate(k)
+		}
+		if err := s.Store.Commit(ctx, tasks...); err != nil {
+			return err
+		}
+		for _, t := range tasks {
+			if t.Err != nil {
+				return t.Err
+			}
+		}
+		if len(keys) < sweepSize {
+			return nil
+		}
+	}
+	return nil
+}
