@@ -35,6 +35,8 @@ func answerTOP(text string) (err error, found bool) {
 		row := &TOPFaults[f]
 		switch {
 		case row.Code == "":
+		case strings.Contains(row.SubText, "%s") && (text == row.SubCode || text == row.Code+" "+row.SubCode || text == row.Code):
+			return About(f, "1"), true // seconds
 		case row.SubCode != "" && (text == row.SubCode || text == row.Code+" "+row.SubCode), text == row.Code:
 			return f, true
 		case open && code == row.Code && strings.Contains(row.Text+row.SubText, "%s"):

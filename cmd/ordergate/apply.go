@@ -14,6 +14,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
 	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // management says where the management API is.
@@ -37,7 +38,7 @@ func (cmd *applyCmd) Run(t *terminal) error {
 		return fmt.Errorf("%s: %w", cmd.File, err)
 	}
 	var applied admin.Applied
-	if err := cmd.post(t, "/v1/apply", data, &applied); err != nil {
+	if err := cmd.send(t, http.MethodPost, "/v1/apply", data, &applied); err != nil {
 		return fmt.Errorf("%s: %w", cmd.File, err)
 	}
 	_, err = fmt.Fprintf(t.out, "applied apps=%d sessions=%d orders=%d\n", applied.Apps, applied.Sessions, applied.Orders)
@@ -64,9 +65,9 @@ func readDocument(file string) (*apply.Document, []byte, error) {
 	return d, data, nil
 }
 
-// post sends a body to the management API and decodes the answer.
-func (m *management) post(t *terminal, path string, body []byte, answer any) error {
-	r, err := http.NewRequestWithContext(t, http.MethodPost, strings.TrimSuffix(m.Server, "/")+path, bytes.NewReader(body))
+// send makes a request to the management API and decodes the answer.
+func (m *management) send(t *terminal, method, path string, body []byte, answer any) error {
+	r, err := http.NewRequestWithContext(t, method, strings.TrimSuffix(m.Server, "/")+path, bytes.NewReader(body))
 	if err != nil {
 		return misused("--server: %v", err)
 	}
@@ -77,7 +78,7 @@ func (m *management) post(t *terminal, path string, body []byte, answer any) err
 		return fmt.Errorf("management API not reached; is serve running, and --server right? %w", err)
 	}
 	defer response.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+	data, err := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer))
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ func generated(t *testing.T) map[string]string {
 	files := map[string]string{
 		"docs/reference/cli.md":    cliReference(t),
 		"docs/reference/top.md":    topReference(),
+		"docs/reference/suning.md": suningReference(),
 		"docs/reference/verify.md": verifyReference(),
 	}
 	for _, rule := range order.Rules {
@@ -126,11 +127,24 @@ func code(s string) string {
 
 func apiReference(api *contract.API, warnings []order.Warning) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s:%s\n\nProtocol: %s. Session: %s.\n\n## Request\n\n", api.Method, api.Title, api.About, api.Protocol, api.Session)
+	fmt.Fprintf(&b, "# %s\n\n%s:%s\n\n", api.Method, api.Title, api.About)
+	if api.Protocol == contract.Suning {
+		fmt.Fprintf(&b, "Protocol: [suning](suning.md). Node of the message and of its answer: `%s`.\n\n", api.Root())
+	} else {
+		fmt.Fprintf(&b, "Protocol: [top](top.md). Session: %s.\n\n", api.Session)
+	}
+	b.WriteString("## Request\n\n")
 	b.WriteString(fieldTable(api.Request))
-	fmt.Fprintf(&b, "\n## Reply\n\nRoot: `%s`.\n\n", api.Root())
+	b.WriteString("\n## Reply\n\n")
+	if api.Protocol == contract.TOP {
+		fmt.Fprintf(&b, "Root: `%s`.\n\n", api.Root())
+	}
 	b.WriteString(row("name", "type", "example", "text") + row("---", "---", "---", "---"))
 	b.WriteString(replyRows(api.Reply, ""))
+	if api.Protocol == contract.Suning {
+		b.WriteString("\n## Refusals\n\n" + suningRows(api.Refusals) + warningTable(warnings))
+		return b.String()
+	}
 	envelope := contract.TOPFaults[contract.BusinessRefused]
 	fmt.Fprintf(&b, "\n## Refusals\n\nCode %s, `%s`, or where it says so within a normal answer. The last column is what a caller should do.\n\n", envelope.Code, envelope.Text)
 	b.WriteString(row("sub_code", "sub_msg", "解决方案", "where", "do") + row("---", "---", "---", "---", "---"))
@@ -141,12 +155,58 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 		}
 		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, string(r.Advice)))
 	}
-	b.WriteString("\n## Warnings\n\nAn accepted event may carry these in `warnings`.\n\n")
-	b.WriteString(row("code", "meaning") + row("---", "---"))
-	for _, w := range warnings {
-		b.WriteString(row(code(w.Code), w.Text))
+	return b.String() + warningTable(warnings)
+}
+
+func warningTable(warnings []order.Warning) string {
+	if len(warnings) == 0 {
+		return ""
 	}
-	return b.String()
+	b := "\n## Warnings\n\nAn accepted event may carry these in `warnings`.\n\n" + row("code", "meaning") + row("---", "---")
+	for _, w := range warnings {
+		b += row(code(w.Code), w.Text)
+	}
+	return b
+}
+
+// suningRows are rows of Suning's tables. The last column is what a caller should
+// do.
+func suningRows(rows []*contract.Refusal) string {
+	b := row("error_code", "error_msg", "解决方案", "when", "do") + row("---", "---", "---", "---", "---")
+	for _, r := range rows {
+		b += row(code(r.Code), r.Text, r.Solution, whenOf(r.When, r.Reserved), string(r.Advice))
+	}
+	return b
+}
+
+func whenOf(when, reserved string) string {
+	if reserved != "" {
+		return "not produced: " + reserved
+	}
+	return when
+}
+
+func suningReference() string {
+	b := "# Suning: `" + wire.SuningPath + "`\n\nThe message is the body of a POST, XML or JSON as `format` says; the method's name may follow the path. Every answer is HTTP 200 and one line; " +
+		"another verb is 405, another path 404.\n\n## Headers\n\nIn any case of letters.\n\n" + fieldTable(contract.SuningParams) +
+		"\n## Order of checks\n\nThe first that fails is the answer.\n\n" + row("#", "check", "error_code") + row("---", "---", "---")
+	for i, c := range intake.SuningChecks {
+		var codes []string
+		for _, fault := range c.Faults {
+			if fault == contract.BusinessRefused {
+				codes = append(codes, "the API's own")
+			} else {
+				codes = append(codes, code(contract.SuningRow(contract.LeaguerStatus, fault).Code))
+			}
+		}
+		b += row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", "))
+	}
+	b += "\n## Errors of any call\n\n" + suningRows(contract.SuningFaults) +
+		"\n## Options\n\nWhere the page can be read in more than one way, an app's `options` choose. The first value is the default.\n\n" + row("option", "values", "meaning") + row("---", "---", "---")
+	for _, o := range order.SuningOptions {
+		b += row(code(o.Name), "`"+strings.Join(o.Values, "` `")+"`", o.Text)
+	}
+	return b
 }
 
 func replyRows(fields []contract.Field, indent string) (b string) {
@@ -161,7 +221,13 @@ func replyRows(fields []contract.Field, indent string) (b string) {
 }
 
 func fieldTable(fields []contract.Field) string {
-	b := row("name", "type", "required", "limit", "example", "text") + row("---", "---", "---", "---", "---", "---")
+	if len(fields) == 0 {
+		return "None.\n"
+	}
+	return row("name", "type", "required", "limit", "example", "text") + row("---", "---", "---", "---", "---", "---") + fieldRows(fields, "")
+}
+
+func fieldRows(fields []contract.Field, indent string) (b string) {
 	for _, f := range fields {
 		required, limit := "", ""
 		switch {
@@ -176,7 +242,11 @@ func fieldTable(fields []contract.Field) string {
 		if f.MaxItems > 0 {
 			limit += strconv.Itoa(f.MaxItems) + " entries"
 		}
-		b += row(code(f.Name), string(f.Type), required, strings.TrimSpace(limit), code(f.Example), f.Text)
+		name := code(f.Name)
+		if f.Item != "" {
+			name = code(f.Name + "[]")
+		}
+		b += row(indent+name, string(f.Type), required, strings.TrimSpace(limit), code(f.Example), f.Text) + fieldRows(f.Fields, indent+"└ ")
 	}
 	return b
 }
@@ -195,29 +265,34 @@ func topReference() string {
 	}
 	b.WriteString("\n## Faults\n\n" + row("code", "msg", "中文", "sub_code", "sub_msg", "when", "do") + row("---", "---", "---", "---", "---", "---", "---"))
 	for _, r := range contract.TOPFaults[1:] {
-		when := r.When
-		if r.Reserved != "" {
-			when = "not produced: " + r.Reserved
+		if r.Code == "" { // Suning's
+			continue
 		}
-		b.WriteString(row(r.Code, contract.Fill(r.Text, "`name`"), r.Chinese, code(r.SubCode), contract.Fill(r.SubText, "N"), when, string(r.Advice)))
+		b.WriteString(row(r.Code, contract.Fill(r.Text, "`name`"), r.Chinese, code(r.SubCode), contract.Fill(r.SubText, "N"), whenOf(r.When, r.Reserved), string(r.Advice)))
 	}
 	return b.String()
 }
 
 func verifyReference() string {
 	var b strings.Builder
-	b.WriteString("# Mistakes that `ordergate verify` names\n\nIts first line is `valid`, or `invalid:` and one of these. For each there is a request in `testdata/verify`.\n\n")
-	b.WriteString(row("mistake", "what was done", "what to do") + row("---", "---", "---"))
-	for _, m := range wire.Mistakes() {
-		b.WriteString(row(code(m.Name), strings.Replace(m.Text, "%s", "…", 1), m.Fix))
-	}
+	b.WriteString("# Mistakes that `ordergate verify` names\n\nIts first line is `valid`, or `invalid:` and one of these. For each there is a request in `testdata/verify`.\n\n## TOP\n\n")
+	b.WriteString(mistakeTable(wire.Mistakes()))
+	b.WriteString("\n## Suning\n\n" + mistakeTable(wire.SuningMistakes()))
 	return b.String()
+}
+
+func mistakeTable(mistakes []wire.Mistake) string {
+	b := row("mistake", "what was done", "what to do") + row("---", "---", "---")
+	for _, m := range mistakes {
+		b += row(code(m.Name), strings.Replace(m.Text, "%s", "…", 1), m.Fix)
+	}
+	return b
 }
 
 func cliReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 misused. Every flag can be given as the environment variable that stands behind it.\n")
-	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"call"}, {"verify"}, {"bench", "ingest"}, {"bench", "mixed"}, {"bench", "growth"}, {"version"}} {
+	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"orders", "show"}, {"call"}, {"verify"}, {"bench", "ingest"}, {"bench", "mixed"}, {"bench", "growth"}, {"version"}} {
 		help := helpText(t, append(command, "--help"))
 		title := strings.Join(append([]string{"ordergate"}, command...), " ")
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", title, help)

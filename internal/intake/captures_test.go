@@ -103,6 +103,13 @@ func serveCapture(t *testing.T, c capture) *gateway {
 // replay sends bytes as they are and reads the answer.
 func (g *gateway) replay(t *testing.T, raw []byte) (answer, *http.Response) {
 	t.Helper()
+	body, response := g.rawExchange(t, raw)
+	return readAnswer(t, body), response
+}
+
+// rawExchange sends bytes as they are and returns the answer's body.
+func (g *gateway) rawExchange(t *testing.T, raw []byte) (string, *http.Response) {
+	t.Helper()
 	conn, err := net.Dial("tcp", g.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -116,14 +123,14 @@ func (g *gateway) replay(t *testing.T, raw []byte) (answer, *http.Response) {
 		t.Fatal(err)
 	}
 	defer response.Body.Close()
-	var body bytes.Buffer
 	if response.Header.Get("Content-Encoding") == "gzip" {
-		return readAnswer(t, gunzip(t, response.Body)), response
+		return gunzip(t, response.Body), response
 	}
+	var body bytes.Buffer
 	if _, err := body.ReadFrom(response.Body); err != nil {
 		t.Fatal(err)
 	}
-	return readAnswer(t, body.String()), response
+	return body.String(), response
 }
 
 // As recorded, without a session, a capture passes every check up to that one.

@@ -29,6 +29,19 @@ func gunzip(t *testing.T, body io.Reader) string {
 	return string(text)
 }
 
+// hangUp sends bytes and goes away.
+func (g *gateway) hangUp(t *testing.T, raw string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte(raw)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Requests that are broken off leave nothing, and the gateway answers on.
 func TestBrokenRequestsLeaveNothing(t *testing.T) {
 	t.Parallel()
@@ -36,24 +49,10 @@ func TestBrokenRequestsLeaveNothing(t *testing.T) {
 	form := newRequest().signed().Encode()
 	whole := fmt.Sprintf("POST /router/rest HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", len(form), form)
 	for n := 0; n < len(whole); n += 7 {
-		conn, err := net.Dial("tcp", g.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Write([]byte(whole[:n])); err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
+		g.hangUp(t, whole[:n])
 	}
 	for _, nonsense := range []string{"\x16\x03\x01\x02\x00\x01", "GET\r\n\r\n", "POST /router/rest HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n"} {
-		conn, err := net.Dial("tcp", g.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Write([]byte(nonsense)); err != nil {
-			t.Fatal(err)
-		}
-		conn.Close()
+		g.hangUp(t, nonsense)
 	}
 	if n := len(g.events(t)); n != 0 {
 		t.Errorf("%d events of broken requests", n)

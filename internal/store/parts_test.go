@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -19,7 +20,7 @@ func TestParts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.String()
 		line := rapid.Custom(func(t *rapid.T) order.Line {
-			return order.Line{Number: text.Draw(t, "number"), Kind: order.Kind(text.Draw(t, "kind")), Quantity: text.Draw(t, "quantity"), State: order.State(text.Draw(t, "state")), SupplierCode: text.Draw(t, "supplier")}
+			return order.Line{Number: text.Draw(t, "number"), Kind: order.Kind(text.Draw(t, "kind")), Quantity: text.Draw(t, "quantity"), State: order.State(text.Draw(t, "state")), SupplierCode: text.Draw(t, "supplier"), Cards: rapid.IntRange(0, 1000).Draw(t, "cards")}
 		})
 		mark := rapid.Custom(func(t *rapid.T) order.Mark {
 			return order.Mark{Status: text.Draw(t, "status"), ERPOrderID: text.Draw(t, "erp"), Detail: text.Draw(t, "detail"), Line: text.Draw(t, "line")}
@@ -38,9 +39,21 @@ func TestParts(t *testing.T) {
 			t.Fatalf("%q: %v", encodeMarks(marks), err)
 		}
 	})
-	for _, text := range []string{`[["a"]]`, `[["a","b","c","d","e","f"]]`, `[["a","b","c","d","e`, `[["a","b","c","d","\x"]]`} {
+	for _, text := range []string{`[["a"]]`, `[["a","b","c","d","e","f"]]`, `[["a","b","c","d","e","x","",""]]`, `[["a","b","c","d","e","1","x",""]]`, `[["a","b","c","d","e","1","","","i"]]`, `["a","b","c","d","e"]`, `[["a","b","c","d","e"]`, `x`, `[["a","b","c","d","e`, `[["a","b","c","d","\x"]]`} {
 		if lines, err := decodeLines(text); err == nil {
 			t.Errorf("%q is read as %v", text, lines)
+		}
+	}
+}
+
+// What only virtual lines have survives, too.
+func TestVirtualParts(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for _, accepts := range []*bool{nil, &yes, &no} {
+		want := []order.Line{{Number: "1", RefundOf: now, AcceptsFailure: accepts}, {Number: "2", Cards: 3, AcceptsFailure: accepts}}
+		if got, err := decodeLines(encodeLines(want)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, %v", encodeLines(want), got, err)
 		}
 	}
 }
@@ -65,8 +78,8 @@ func TestOrdersOfOlderSchema(t *testing.T) {
 	err = sqlitex.ExecuteScript(c, `
 PRAGMA user_version = 2;
 PRAGMA application_id = 0x4f726467;
-INSERT INTO orders VALUES (1, '1', 'taobao', 's', 'checked', 'new', '', '', NULL, 0, 0), (2, '2', 'taobao', 's', 'out', 'out', '', '', NULL, 0, 0);
-INSERT INTO line VALUES (1, '11', 'physical', '1', 'checked', ''), (1, '"12"', 'card', '', 'transferred', 'c');
+INSERT INTO orders VALUES (1, '1', 'taobao', 's', 'checked', 'new', '', '', NULL, 0, 0), (2, '2', 'taobao', 's', 'out', 'out', '', '', NULL, 0, 0), (3, '3', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0), (4, '4', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0);
+INSERT INTO line VALUES (1, '11', 'physical', '1', 'checked', ''), (1, '"12"', 'card', '', 'transferred', 'c'), (3, '31', 'card', '1', 'waiting', ''), (4, '41', 'physical', '1', 'waiting', '');
 INSERT INTO mark VALUES (1, 'QIMEN_ERP_CHECK', 'e', '', '11'), (2, 'QIMEN_CP_OUT', '', 'd', '');
 `, nil)
 	if err != nil {
@@ -80,6 +93,9 @@ INSERT INTO mark VALUES (1, 'QIMEN_ERP_CHECK', 'e', '', '11'), (2, 'QIMEN_CP_OUT
 		t.Fatal(err)
 	}
 	defer s.Close()
+	if due, err := s.Overdue(t.Context(), now, 10); err != nil || len(due) != 1 || due[0].Number != "3" {
+		t.Errorf("due: %v, %v", due, err)
+	}
 	one, two := oneOrder(t, s, "1"), oneOrder(t, s, "2")
 	if l, ok := one.Line(`"12"`); len(one.Lines) != 2 || !ok || l != (order.Line{Number: `"12"`, Kind: order.Card, State: order.Transferred, SupplierCode: "c"}) {
 		t.Errorf("lines %+v", one.Lines)

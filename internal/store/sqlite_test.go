@@ -26,7 +26,7 @@ func TestUnknownDatabase(t *testing.T) {
 	}
 }
 
-// No secret and no token is readable in the files of the database.
+// No secret, no token and no card is readable in the files of the database.
 func TestSecretsAreSealed(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -38,6 +38,7 @@ func TestSecretsAreSealed(t *testing.T) {
 		Apps:     []*order.App{{Key: "a", Secret: "readable-secret", OldSecret: "readable-old", OldUntil: now}},
 		Sessions: []*order.Session{{Token: "readable-token", AppKey: "a"}},
 	}))
+	commit(t, s, suningOrder("1", "x", now, order.Card), status(t, "1", "1", "180", contract.Card{Code: "readable-code", Password: "readable-password"}))
 	for _, closed := range []bool{false, true} {
 		if closed {
 			if err := s.Close(); err != nil {

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/admin"
+	"github.com/ordergate/ordergate/internal/apply"
+)
+
+type ordersCmd struct {
+	Show ordersShowCmd `cmd:"" help:"Show an order with its lines and its time line."`
+}
+
+type ordersShowCmd struct {
+	management
+	Platform string  `arg:"" help:"taobao, suning, or a code such as JD."`
+	Number   string  `arg:"" help:"Order number."`
+	Seller   *string `placeholder:"SELLER" help:"Its seller; needed when several have an order of that number."`
+	JSON     bool    `name:"json" help:"Print what the management API answers."`
+}
+
+// Run asks the management API.
+func (cmd *ordersShowCmd) Run(t *terminal) error {
+	path := "/v1/orders/" + url.PathEscape(cmd.Platform) + "/" + url.PathEscape(cmd.Number)
+	if cmd.Seller != nil {
+		path += "?seller=" + url.QueryEscape(*cmd.Seller)
+	}
+	var raw json.RawMessage
+	if err := cmd.send(t, http.MethodGet, path, nil, &raw); err != nil {
+		return err
+	}
+	if cmd.JSON {
+		_, err := fmt.Fprintln(t.out, string(bytes.TrimSpace(raw)))
+		return err
+	}
+	var o admin.OrderView
+	if err := json.Unmarshal(raw, &o); err != nil {
+		return err
+	}
+	return showOrder(t, &o)
+}
+
+// showOrder prints an order a line each for itself, its lines and its events.
+func showOrder(t *terminal, o *admin.OrderView) error {
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "order\t%s\t%s\t%s\tseller %s\t%s\n", o.Platform, o.Number, o.Stage, cmp.Or(o.Seller, "-"), labelled("paid", timeText(o.PaidAt)))
+	for _, l := range o.Lines {
+		details := l.Statuses
+		if len(l.Cards) > 0 {
+			details = append(details, fmt.Sprintf("cards %d", len(l.Cards)))
+		}
+		if l.RefundOf != nil {
+			details = append(details, "refunded automatically")
+		}
+		fmt.Fprintf(w, "line\t%s\t%s\t%s\t%s\t%s\n", l.Number, l.Kind, l.State, labelled("quantity", l.Quantity), strings.Join(details, ", "))
+	}
+	for _, e := range o.Timeline {
+		params := make([]string, 0, len(e.Params))
+		for _, name := range slices.Sorted(maps.Keys(e.Params)) {
+			params = append(params, name+"="+e.Params[name])
+		}
+		fmt.Fprintf(w, "event\t%d\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, cmp.Or(strings.Join(e.Lines, ","), "-"), strings.Join(params, " "))
+	}
+	return w.Flush()
+}
+
+func labelled(label, text string) string {
+	if text == "" {
+		return ""
+	}
+	return label + " " + text
+}
+
+// timeText prints a time as the platforms write it, in GMT+8.
+func timeText(t *apply.Time) string {
+	if t == nil {
+		return ""
+	}
+	return time.Time(*t).In(contract.Zone).Format(contract.TimeLayout)
+}
