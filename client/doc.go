@@ -1,5 +1,5 @@
-// Package client calls the Taobao Open Platform, or any gateway that speaks its
-// protocol, with typed requests and typed refusals.
+// Package client calls the Taobao Open Platform and the Suning Open Platform, or any
+// gateway that speaks their protocols, with typed requests and typed refusals.
 //
 // A [Client] speaks for one app:
 //
@@ -40,6 +40,11 @@
 // no is the same [*contract.Refused]; the reply is returned beside it. The events
 // of [Client.EventsProduce] each have a result of their own.
 //
+// [Client.LeaguerStatus] reports a status that Suning knows already (105, 106, 111)
+// as done, with that answer in [LeaguerStatusResult].Before. Its errors of the
+// network also are [contract.NetworkFailure] or [contract.NetworkStatus], the codes
+// that the page has for them.
+//
 // # What is tried again
 //
 // A call is tried again only where the contract says that this helps:
@@ -49,7 +54,8 @@
 //     [Retry.MaxWait];
 //   - what never left this machine, such as a refused connection;
 //   - what may have arrived, such as a timeout, only where a repeat is known as one:
-//     event.produce and events.produce always, event.emit when EventID is given.
+//     event.produce, events.produce and Suning's calls always, event.emit when
+//     EventID is given. Each try has a time and a signature of its own.
 //     An answer that is none of the platform's is not: it will not get better.
 //     When the repeat is refused because the platform has the event already, the
 //     first try had arrived: the call has succeeded.

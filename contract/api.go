@@ -227,14 +227,16 @@ func (a *API) DecodeReply(content *Node) (reply any, found bool) {
 }
 
 // Done reports whether an error says that what a request asks has happened
-// before: its row advises so, and not only for other requests.
+// before. Its row's advice says so, but where that depends on the request.
 func (a *API) Done(request any, err error) bool {
 	row, ok := errors.AsType[*Refusal](err)
-	if !ok || row.Advice != Done {
+	if !ok {
 		return false
 	}
-	r, narrows := request.(interface{ done(*Refusal) bool })
-	return !narrows || r.done(row)
+	if r, decides := request.(interface{ done(*Refusal) bool }); decides {
+		return r.done(row)
+	}
+	return row.Advice == Done
 }
 
 // Yes reports whether a reply says yes: none of its verdicts is false.

@@ -2,8 +2,8 @@
 //
 // An [API] is one vendor page as data: its fields ([Field]), its refusals
 // ([Refusal]) and the plain Go structs they are bound to. What any call of a
-// protocol can be refused for is a [Fault]; a protocol has one row for each
-// that it knows. Decoding, presence and limit checks, encoding in JSON and XML,
+// protocol can be refused for is a [Fault]; a protocol has words for each that it
+// knows ([TOPFaults], [SuningFaults]). Decoding, presence and limit checks, encoding in JSON and XML,
 // masking, reference pages and the command line's check of names all follow
 // from the rows, so that no fact of a page stands in two places.
 //

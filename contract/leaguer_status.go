@@ -50,7 +50,7 @@ var (
 	StatusNotLegal   = leaguerStatus("invalid-biz:108", Refusal{Text: "入参状态不合法,请重新调用", Solution: "入参状态不合法,请重新调用", When: "iqStatus is none of the four, or not meant for the line's kind", Advice: Fix})
 	KindCannotFail   = leaguerStatus("invalid-biz:109", Refusal{Text: "该订单类型不支持充值失败状态", Solution: "该订单类型不支持充值失败状态", When: "210 for a kind of line that is not recharged", Advice: Stop})
 	StateCannotFail  = leaguerStatus("invalid-biz:110", Refusal{Text: "订单状态不支持接收充值失败状态,请确认订单状态是否已发货/已退款", Solution: "订单状态不支持接收充值失败状态,请确认订单状态是否已发货/已退款", When: "210 for a shipped, received or closed line", Advice: Stop})
-	RefundStarted    = leaguerStatus("invalid-biz:111", Refusal{Text: "该订单已发起退款流程", Solution: "该订单已发起退款流程", When: "a refund of the line is under way", Advice: Done}) // of 210 only
+	RefundStarted    = leaguerStatus("invalid-biz:111", Refusal{Text: "该订单已发起退款流程", Solution: "该订单已发起退款流程", When: "a refund of the line is under way; to 210 it means done", Advice: Stop})
 	RefundNotStarted = leaguerStatus("invalid-biz:112", Refusal{Text: "该订单发起退款流程失败", Solution: "该订单发起退款流程失败", Advice: Retry, Reserved: "a refund always starts here"})
 	CardsMissing     = leaguerStatus("invalid-biz:113", Refusal{Text: "卡密订单需传入充值卡号及充值密码才可发货", Solution: "卡密订单需传入充值卡号及充值密码才可发货", When: "180 for a line that sells cards, without cards", Advice: Fix})
 	CardsMiscounted  = leaguerStatus("invalid-biz:114", Refusal{Text: "卡密数量与销售数量不一致", Solution: "卡密数量与销售数量不一致", When: "as many cards as were not sold", Advice: Fix})
@@ -98,8 +98,8 @@ var LeaguerStatus = Define[LeaguerStatusRequest, LeaguerStatusReply](API{
 	},
 })
 
-// done narrows [API.Done]: that a refund is under way is what 210 asks, and no
-// other status.
+// done says which rows mean that the status is known already: that a refund is
+// under way is what 210 asks, and no other status.
 func (r *LeaguerStatusRequest) done(row *Refusal) bool {
 	switch row {
 	case AlreadyShipped:
@@ -109,7 +109,7 @@ func (r *LeaguerStatusRequest) done(row *Refusal) bool {
 	case RefundStarted:
 		return r.Status == StatusFailed
 	}
-	return true
+	return false
 }
 
 func (r *LeaguerStatusReply) refusal() *Refused {

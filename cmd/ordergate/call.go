@@ -86,14 +86,16 @@ func (cmd *callCmd) api() *contract.API {
 // is done for one request may be the end for another.
 func advice(api *contract.API, params []contract.Param, refused *contract.Refused) contract.Advice {
 	request, err := api.Decode(func(name string) (string, bool) {
-		row, known := api.Field(name)
 		i := slices.IndexFunc(params, func(p contract.Param) bool { return p.Name == name })
-		if i < 0 || !known || row.Fields != nil {
+		if row, known := api.Field(name); i < 0 || !known || row.Fields != nil {
 			return "", false
 		}
 		return params[i].Value, true
 	})
-	if refused.Advice() == contract.Done && err == nil && !api.Done(request, refused) {
+	switch {
+	case err == nil && api.Done(request, refused):
+		return contract.Done
+	case refused.Advice() == contract.Done: // for another request
 		return contract.Stop
 	}
 	return refused.Advice()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 //	gateway NAME [flag…]   start serve on free ports; sets $NAME_URL, $NAME_ADMIN and $NAME_LOG
 //	halt NAME              stop it as an operator does, and wait
 //	exits CODE command…    run a command and compare its exit code
+//	put URL FILE           PUT a file to the management API; prints status and answer
 //	same-answer FILE       compare stdout with a file in which ID is any request_id
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -36,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"halt":        stopGateway,
 			"exits":       exits,
 			"same-answer": sameAnswer,
+			"put":         put,
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
@@ -139,6 +142,18 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if fmt.Sprint(code) != args[0] {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
+}
+
+func put(ts *testscript.TestScript, neg bool, args []string) {
+	r, err := http.NewRequest(http.MethodPut, args[0], strings.NewReader(ts.ReadFile(args[1])))
+	ts.Check(err)
+	r.Header.Set("Authorization", "Bearer "+ts.Getenv("ORDERGATE_ADMIN_TOKEN"))
+	response, err := http.DefaultClient.Do(r)
+	ts.Check(err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	ts.Check(err)
+	fmt.Fprintf(ts.Stdout(), "%d %s\n", response.StatusCode, body)
 }
 
 var requestID = regexp.MustCompile(`(request_id(?:":"|>))[0-9a-z]{12,13}`)

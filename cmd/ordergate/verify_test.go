@@ -17,7 +17,16 @@ var vectorNumber = regexp.MustCompile(`-[0-9]+$`)
 // (testdata/verify/make.py); verify names it, and never a secret.
 func TestVerifyNamesMistakes(t *testing.T) {
 	t.Parallel()
-	files, err := filepath.Glob(root + "testdata/verify/*.http")
+	for folder, mistakes := range map[string][]wire.Mistake{"": wire.Mistakes(), "suning/": wire.SuningMistakes()} {
+		verifyFolder(t, root+"testdata/verify/"+folder, mistakes)
+	}
+}
+
+// verifyFolder compares what verify says of the requests of a folder with their
+// names. It must have one of each mistake.
+func verifyFolder(t *testing.T, folder string, mistakes []wire.Mistake) {
+	t.Helper()
+	files, err := filepath.Glob(folder + "*.http")
 	if err != nil || len(files) == 0 {
 		t.Fatal(err)
 	}
@@ -42,9 +51,9 @@ func TestVerifyNamesMistakes(t *testing.T) {
 			t.Errorf("%s: no advice: %s", file, rest)
 		}
 	}
-	for _, m := range wire.Mistakes() {
+	for _, m := range mistakes {
 		if !named[m.Name] {
-			t.Errorf("%s has no request in testdata/verify", m.Name)
+			t.Errorf("%s has no request in %s", m.Name, folder)
 		}
 		delete(named, m.Name)
 	}

@@ -196,6 +196,8 @@ func TestResolveRefuses(t *testing.T) {
 			{Key: " ", Protocol: "ftp", Authority: "me", IPAllow: []string{"1.2.3.4", "here"}, Rate: &Rate{PerSecond: -1}, Topics: &[]Topic{{Status: "*"}, {Status: "qimen_cp_out"}}},
 			{Key: "a", Protocol: contract.TOP, Secret: " "},
 			{Key: "a", Protocol: contract.TOP, Secret: "s"},
+			{Key: "b", Protocol: contract.Suning, Secret: "s", Options: map[string]string{"json": "maybe", "no_such": "1", "sign": "any"}},
+			{Key: "c", Protocol: contract.TOP, Secret: "s", Options: map[string]string{"json": "strict"}},
 		},
 		Sessions: []Session{{Token: "", AppKey: ""}},
 		Orders:   []Order{{}, {Platform: "taobao", Number: "1", Lines: []Line{{Kind: &bad, Quantity: &empty, State: &wrong}}}},
@@ -211,6 +213,7 @@ func TestResolveRefuses(t *testing.T) {
 	}
 	want := []string{
 		"apps[0].key", "apps[0].protocol", "apps[0].authority", "apps[0].topics[1]", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
+		"apps[3].options.json", "apps[3].options.no_such", "apps[4].options.json",
 		"sessions[0].token", "sessions[0].app_key", "orders[0].number", "orders[0].platform",
 		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity",
 	}

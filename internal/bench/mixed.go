@@ -11,7 +11,7 @@ import (
 // yes is what the answer of each kind holds.
 func yes() (accepts [][]byte) {
 	for _, api := range kinds {
-		accepts = append(accepts, map[*contract.API][]byte{contract.EventProduce: produceYes, contract.EventsProduce: batchYes, contract.EventEmit: emitYes}[api])
+		accepts = append(accepts, map[*contract.API][]byte{contract.EventProduce: produceYes, contract.EventsProduce: batchYes, contract.EventEmit: emitYes, contract.LeaguerStatus: statusYes}[api])
 	}
 	return accepts
 }
@@ -20,7 +20,7 @@ func yes() (accepts [][]byte) {
 // of its own, so that every call is answered yes.
 var kinds = []*contract.API{
 	contract.EventProduce, contract.EventProduce, contract.EventEmit, contract.EventProduce, contract.EventProduce,
-	contract.EventsProduce, contract.EventProduce, contract.EventProduce, contract.EventEmit, contract.EventProduce,
+	contract.EventsProduce, contract.EventProduce, contract.LeaguerStatus, contract.EventEmit, contract.EventProduce,
 }
 
 // Of the mixed load: events in one events.produce, and the first event of each
@@ -34,6 +34,8 @@ func mixedRequest(i int, at time.Time) []byte {
 	switch api := kinds[i%len(kinds)]; api {
 	case contract.EventEmit:
 		return request(api, emitted(i, at), at)
+	case contract.LeaguerStatus:
+		return suningRequest(api, shipped(i), at)
 	case contract.EventsProduce:
 		events := make([]*contract.EventProduceRequest, mixedSize)
 		for j := range events {

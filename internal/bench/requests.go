@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/url"
 	"runtime"
@@ -20,10 +21,13 @@ const (
 	appSecret = "bench-secret"
 	session   = "bench-session"
 	seller    = "bench"
+
+	suningKey = "bench-suning" // with appSecret
 )
 
-// state declares it.
-const state = `{"apps":[{"key":"` + appKey + `","protocol":"top","secret":"` + appSecret + `"}],"sessions":[{"token":"` + session + `","app_key":"` + appKey + `","seller":"` + seller + `"}]}`
+// state declares it. Its virtual orders are an upstream's: they come with their
+// first call.
+const state = `{"apps":[{"key":"` + appKey + `","protocol":"top","secret":"` + appSecret + `"},{"key":"` + suningKey + `","protocol":"suning","authority":"upstream","secret":"` + appSecret + `"}],"sessions":[{"token":"` + session + `","app_key":"` + appKey + `","seller":"` + seller + `"}]}`
 
 // statuses are what each order reports, in turn.
 var statuses = []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}
@@ -64,11 +68,21 @@ func emitted(i int, at time.Time) *contract.EventEmitRequest {
 	}
 }
 
+// shipped is a shipment of a virtual order of its own.
+func shipped(i int) *contract.LeaguerStatusRequest {
+	number := fmt.Sprint(firstOrder + int64(i))
+	return &contract.LeaguerStatusRequest{
+		Status: contract.StatusShipped, OrderID: number, LineID: "0" + number + "1", SupplierCode: seller,
+		Cards: []contract.Card{{Code: contract.Secret(number), Password: "I001XB999"}},
+	}
+}
+
 // What answers hold that say yes.
 var (
 	produceYes = []byte(`{"qimen_event_produce_response":{"is_success":true`)
 	batchYes   = []byte(`{"qimen_events_produce_response":{"is_all_success":true`)
 	emitYes    = []byte(`{"bcpush_isv_event_emit_response":{"result":{"success":true`)
+	statusYes  = []byte(`{"sn_responseContent":{"sn_body":{"addLeaguerstatus":{"result":"Y"`)
 )
 
 // produceRequests are n event.produce, the first of them being the i-th event.
@@ -129,6 +143,23 @@ func request(api *contract.API, fields any, at time.Time) []byte {
 	form(&body, own)
 	fmt.Fprintf(&b, " HTTP/1.1\r\nHost: bench\r\nContent-Type: application/x-www-form-urlencoded;charset=UTF-8\r\nContent-Length: %d\r\nAccept: text/xml,text/javascript\r\nUser-Agent: ordergate-bench\r\n\r\n", body.Len())
 	b.Write(body.Bytes())
+	return b.Bytes()
+}
+
+// suningRequest signs a call and writes it as the vendor's SDKs do.
+func suningRequest(api *contract.API, fields any, at time.Time) []byte {
+	message := wire.Message{
+		URL: "http://bench" + wire.SuningPath, AppKey: suningKey, Secret: appSecret, API: api, Params: api.Params(fields),
+		Format: wire.Format{JSON: true}, Time: at,
+	}
+	sealed, err := wire.Suning{}.Seal(context.Background(), message)
+	var b bytes.Buffer
+	if err == nil {
+		err = sealed.Request.Write(&b)
+	}
+	if err != nil {
+		panic(err) // the load is broken
+	}
 	return b.Bytes()
 }
 

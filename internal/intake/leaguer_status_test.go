@@ -114,12 +114,14 @@ func refusedRows() map[string]func(t *testing.T, g *gateway) suningAnswer {
 	}
 	return map[string]func(t *testing.T, g *gateway) suningAnswer{
 		"missing-parameter:iqStatus": func(t *testing.T, g *gateway) suningAnswer { return g.suning(t, newSuning(lineStatus("1", " "))) },
-		"invalid-biz:101":            func(t *testing.T, g *gateway) suningAnswer { return g.suning(t, newSuning(lineStatus("208117601", "180"))) },
-		"invalid-biz:102":            line("1", order.Physical, order.Waiting, "180"),
-		"invalid-biz:103":            line("1", order.Card, order.Waiting, "190"),
-		"invalid-biz:104":            line("1", order.Card, order.Closed, "180"),
-		"invalid-biz:105":            line("1", order.Card, order.Shipped, "180", oneCard),
-		"invalid-biz:106":            line("1", order.Gift, order.Received, "200"),
+		"invalid-biz:101": func(t *testing.T, g *gateway) suningAnswer {
+			return g.suning(t, newSuning(lineStatus("208117601", "180")))
+		},
+		"invalid-biz:102": line("1", order.Physical, order.Waiting, "180"),
+		"invalid-biz:103": line("1", order.Card, order.Waiting, "190"),
+		"invalid-biz:104": line("1", order.Card, order.Closed, "180"),
+		"invalid-biz:105": line("1", order.Card, order.Shipped, "180", oneCard),
+		"invalid-biz:106": line("1", order.Gift, order.Received, "200"),
 		"invalid-biz:107": func(t *testing.T, g *gateway) suningAnswer {
 			paid, kind := apply.Time(noon.Add(-100*time.Minute-time.Millisecond)), order.Recharge
 			g.declare(t, &apply.Document{Orders: []apply.Order{{Platform: "suning", Number: pageOrder, SupplierCode: ptr("10042869"), PaidAt: &paid, Lines: []apply.Line{{Number: "1", Kind: &kind}}}}})

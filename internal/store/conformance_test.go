@@ -152,6 +152,7 @@ func testRestart(t *testing.T, db database) {
 		Key: "a", Protocol: contract.TOP, Authority: order.Ledger, Secret: "s1", OldSecret: "s0", OldUntil: now.Add(time.Hour), Name: "n", Seller: "s",
 		SupplierCode: "c", Methods: &methods, Topics: &[]order.Topic{{Status: "*", ExtFields: []string{"f"}}, {Status: "X"}},
 		IPAllow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Rate: order.Rate{PerSecond: 1, PerDay: 2}, ExpiresAt: now,
+		OAuth: true, Options: map[string]string{"json": "strict"},
 	}
 	session := &order.Session{Token: "t", AppKey: "a", Seller: "s", ExpiresAt: now}
 	buyer, state, quantity, kind := "翔", order.Shipped, "1.5", order.Card

@@ -1,8 +1,9 @@
 // Package wire signs, reads and writes each protocol, as server and as client.
 //
-// [TOP] is the Taobao Open Platform, [Suning] the Suning Open Platform. A server opens a request into a [Call],
-// verifies its signature and replies; a client seals a message into a signed
-// request and unseals the answer. The text that is signed is built in one place
+// [TOP] is the Taobao Open Platform, [Suning] the Suning Open Platform. A server
+// opens a request into a [Call] or [SuningCall], verifies its signature and
+// replies; a client seals a message into a signed request and unseals the answer
+// ([Protocol]). The text that is signed is built in one place
 // for both. What it knows of single APIs it reads from the contract's rows.
 //
 // Rules and vectors: docs/protocol/top.md, sections 2 to 7 and 14;

@@ -192,3 +192,86 @@ signed("clock-off", base_params(timestamp="2024-06-18 11:30:00"))
 p = base_params()
 p["sign"] = sign(p, secret="another-secret")
 write("unknown", p)
+
+# Suning: docs/protocol/suning.md 2. Its requests stand in a folder of their own.
+KEY, METHOD, TIME, VERSION = "0123456789abcdef0123456789abcdef", "suning.selfmarket.leaguerstatus.add", "2024-06-18 12:00:00", "v1.2"
+XML = "<sn_request><sn_body><addLeaguerstatus><cardList><cardSec>hush999</cardSec><cardCode>hush567899</cardCode></cardList><iqStatus>180</iqStatus><orderId>1000531505</orderId><orderItemId>00000208117601</orderItemId><failReason>充值失败?>~</failReason></addLeaguerstatus></sn_body></sn_request>"
+JSON = '{"sn_request": {"sn_body": {"addLeaguerstatus": {"iqStatus": "180", "orderId": "1000531505", "orderItemId": "00000208117601", "failReason": "充值失败"}}}}'
+
+
+def b64(body):
+    return base64.b64encode(body.encode() if isinstance(body, str) else body).decode()
+
+
+def suning(name, signed=None, body=XML, time=TIME, version=VERSION, key=KEY, upper=False, sign=None, **headers):
+    """Writes a request whose signature is the MD5 of signed: by default what it should be."""
+    if signed is None:
+        signed = SECRET + METHOD + time + key + version + b64(body)
+    if sign is None:
+        sign = hashlib.md5(signed.encode() if isinstance(signed, str) else signed).hexdigest()
+    if upper:
+        sign = sign.upper()
+    raw = body.encode()
+    fields = {"AppMethod": METHOD, "AppRequestTime": time, "Format": "json" if body.startswith("{") else "xml", "signInfo": sign, "AppKey": key, "VersionNo": version, **headers}
+    head = "POST /api/http/sopRequest HTTP/1.1\r\nHost: open.suning.com\r\nContent-Type: text/xml; charset=utf-8\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
+    os.makedirs(os.path.join(HERE, "suning"), exist_ok=True)
+    with open(os.path.join(HERE, "suning", name + ".http"), "wb") as f:
+        f.write((head + f"Content-Length: {len(raw)}\r\n\r\n").encode() + raw)
+
+
+def front(encoded=None, time=TIME, version=VERSION):
+    return SECRET + METHOD + time + KEY + version + (b64(XML) if encoded is None else encoded)
+
+
+suning("valid-1")
+suning("valid-2", body=JSON)
+suning("valid-3", body="")
+suning("valid-4", body='<?xml version="1.0" encoding="UTF-8"?>\n' + XML + "\n", access_token="hushtoken")
+suning("valid-5", time="2024-06-18 12:10:00")
+suning("no-signature", sign="")
+suning("upper-case-hex", upper=True)
+
+
+def wrapped(width, end):
+    e = b64(XML)
+    return end.join(e[i:i + width] for i in range(0, len(e), width))
+
+
+suning("base64-with-line-ends-1", front(wrapped(76, "\r\n")))
+suning("base64-with-line-ends-2", front(base64.encodebytes(XML.encode()).decode()))
+suning("base64-with-line-ends-3", front(wrapped(64, "\n")))
+suning("base64-url", front(base64.urlsafe_b64encode(XML.encode()).decode()))
+padded = next(XML + " " * n for n in range(3) if b64(XML + " " * n).endswith("="))
+suning("base64-unpadded", front(b64(padded).rstrip("=")), body=padded)
+suning("body-not-encoded", front(XML))
+suning("body-not-signed", front(""))
+suning("key-before-time", SECRET + METHOD + KEY + TIME + VERSION + b64(XML))
+suning("sorted-by-name-1", SECRET + KEY + METHOD + TIME + VERSION + b64(XML))
+suning("sorted-by-name-2", KEY + METHOD + TIME + SECRET + VERSION + b64(XML))
+suning("joined-with-separators", "&".join([SECRET, METHOD, TIME, KEY, VERSION, b64(XML)]))
+suning("secret-at-both-ends", front() + SECRET)
+suning("secret-only-behind", METHOD + TIME + KEY + VERSION + b64(XML) + SECRET)
+suning("secret-missing", METHOD + TIME + KEY + VERSION + b64(XML))
+suning("secret-with-blanks", SECRET + "\n" + METHOD + TIME + KEY + VERSION + b64(XML))
+suning("format-signed", SECRET + METHOD + TIME + "xml" + KEY + VERSION + b64(XML))
+suning("token-signed", front("hushtoken" + b64(XML)), access_token="hushtoken")
+suning("version-differs", front(version="v1.0"))
+suning("utc-time-signed", front(time="2024-06-18 04:00:00"))
+suning("clock-read-twice", front(time="2024-06-18 12:00:02"))
+suning("body-changed-1", front(b64(XML + "\n")))
+suning("body-changed-2", front(b64('<?xml version="1.0" encoding="UTF-8"?>' + XML)))
+suning("body-changed-3", front(b64(str(json.loads(JSON)))), body=JSON)
+suning("body-changed-4", front(b64(json.dumps(json.loads(JSON)))), body=JSON)
+suning("body-changed-5", front(b64(JSON)), body=json.dumps(json.loads(JSON)))
+suning("body-changed-6", front(b64(json.dumps(json.loads(JSON), ensure_ascii=False, separators=(",", ":")))), body=JSON)
+suning("body-changed-7", front(b64("\ufeff" + XML)))
+suning("gbk-signed", front(b64(XML.encode("gbk"))))
+# PHP's base64_decode of a message, which passes over what is no Base64
+plain = '<sn_request><sn_body><addLeaguerstatus></addLeaguerstatus></sn_body></sn_request>'
+kept = "".join(c for c in plain if c.isalnum() or c in "+/")
+kept = kept[:len(kept) - (1 if len(kept) % 4 == 1 else 0)]
+suning("body-decoded", front("").encode() + base64.b64decode(kept + "=" * (-len(kept) % 4)), body=plain)
+suning("timestamp-format", time="2024/06/18 12:00:00")
+suning("utc-clock", time="2024-06-18 04:00:30")
+suning("clock-off", time="2024-06-18 12:30:00")
+suning("unknown", "another" + front())
