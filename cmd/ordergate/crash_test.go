@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -25,7 +26,7 @@ import (
 // crashRounds is how often the gateway is killed.
 const crashRounds = 20
 
-const crashState = "apps:\n  - {key: \"1\", protocol: top, secret: s}\nsessions:\n  - {token: t, app_key: \"1\", seller: x}\n"
+const crashState = "apps:\n  - {key: \"1\", protocol: top, secret: s}\n  - {key: \"2\", protocol: suning, secret: s}\nsessions:\n  - {token: t, app_key: \"1\", seller: x}\n"
 
 // buildOrdergate builds the real program, as it is shipped.
 func buildOrdergate(t *testing.T) string {
@@ -54,10 +55,15 @@ func start(t *testing.T, dir string, command ...string) *process {
 
 // produce reports a status of an order and returns what the gateway said.
 func (p *process) produce(ctx context.Context, number, status, line string) error {
-	sealed, err := wire.TOP{}.Seal(ctx, wire.Message{
-		URL: p.url + "/router/rest", AppKey: "1", Secret: "s", Session: "t", API: contract.EventProduce,
-		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: time.Now(),
-		Params: contract.EventProduce.Params(contract.EventProduceRequest{Status: status, OrderID: number, SubOrders: line}),
+	return p.call(ctx, contract.EventProduce, wire.TOPPath, "1", &contract.EventProduceRequest{Status: status, OrderID: number, SubOrders: line})
+}
+
+// call makes a call of an app and returns what the gateway said.
+func (p *process) call(ctx context.Context, api *contract.API, path, app string, request any) error {
+	protocol := wire.Of(api)
+	sealed, err := protocol.Seal(ctx, wire.Message{
+		URL: p.url + path, AppKey: app, Secret: "s", Session: "t", API: api,
+		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: time.Now(), Params: api.Params(request),
 	})
 	if err != nil {
 		return err
@@ -71,7 +77,7 @@ func (p *process) produce(ctx context.Context, number, status, line string) erro
 	if err != nil {
 		return err
 	}
-	_, err = wire.TOP{}.Unseal(contract.EventProduce, body)
+	_, err = protocol.Unseal(api, body)
 	return err
 }
 
@@ -167,6 +173,131 @@ func TestKilledUnderLoad(t *testing.T) {
 	if total < crashRounds*10 {
 		t.Errorf("only %d events in %d rounds: the load did not load", total, crashRounds)
 	}
+}
+
+// The gateway is killed while virtual lines are shipped, received and refunded by
+// time. What was answered stands, each line has one history that the table allows,
+// and each refund one event.
+func TestKilledDuringShipments(t *testing.T) {
+	program, dir := buildOrdergate(t), t.TempDir()
+	const lines = 1000
+	var answered sync.Map // "line status"
+	for round := range crashRounds / 2 {
+		p := start(t, dir, program)
+		checkLines(t, p, &answered)
+		p.importLines(t, round, lines)
+		ctx, cancel := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		for c := range 8 {
+			callers.Go(func() {
+				for i := c; i < lines && ctx.Err() == nil; i += 8 {
+					for _, status := range []string{contract.StatusShipped, contract.StatusActivated} {
+						line := fmt.Sprint(i)
+						err := p.call(ctx, contract.LeaguerStatus, wire.SuningPath, "2", &contract.LeaguerStatusRequest{Status: status, OrderID: fmt.Sprintf("%d-%d", round, i/10), LineID: line})
+						if _, refused := errors.AsType[*contract.Refused](err); err != nil && !refused {
+							return // killed
+						}
+						if err == nil {
+							answered.Store(fmt.Sprintf("%d-%d %s %s", round, i/10, line, status), true)
+						}
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(100+rand.IntN(1200)) * time.Millisecond)
+		if err := p.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = p.cmd.Wait()
+		cancel()
+		callers.Wait()
+		p.log.Close()
+	}
+	p := start(t, dir, program)
+	if n := checkLines(t, p, &answered); n < 1000 {
+		t.Errorf("only %d events", n)
+	}
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// importLines imports orders of ten recharge lines each, every third of them paid
+// so that its time passes in half a second.
+func (p *process) importLines(t *testing.T, round, lines int) {
+	t.Helper()
+	var orders []map[string]any
+	for i := range lines / 10 {
+		paid := time.Now()
+		if i%3 == 0 {
+			paid = paid.Add(500*time.Millisecond - 100*time.Minute)
+		}
+		o := map[string]any{"platform": "suning", "number": fmt.Sprintf("%d-%d", round, i), "paid_at": paid.Format(time.RFC3339Nano)}
+		var of []map[string]any
+		for j := range 10 {
+			of = append(of, map[string]any{"number": fmt.Sprint(i*10 + j), "kind": "recharge"})
+		}
+		o["lines"] = of
+		orders = append(orders, o)
+	}
+	body, err := json.Marshal(orders)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.adminURL+"/v1/orders", bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer admin")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("import: %s", response.Status)
+	}
+}
+
+// checkLines compares virtual lines with their events, and both with what was
+// answered.
+func checkLines(t *testing.T, p *process, answered *sync.Map) (events int) {
+	t.Helper()
+	history := map[string]string{}
+	log := list[listedEvent](t, p, "/v1/events")
+	orders := list[listedOrder](t, p, "/v1/orders")
+	for again := list[listedEvent](t, p, "/v1/events"); len(again) > len(log); again = list[listedEvent](t, p, "/v1/events") { // refunds go on
+		log, orders = again, list[listedOrder](t, p, "/v1/orders")
+	}
+	for _, e := range log {
+		step := e.Params["iqStatus"]
+		if step == "" {
+			step = "T"
+		}
+		history[e.Order+" "+e.Lines[0]] += " " + step
+	}
+	answered.Range(func(key, _ any) bool {
+		line, status, _ := cutLast(key.(string))
+		if !strings.Contains(history[line], status) {
+			t.Errorf("%s was answered and is lost", key)
+		}
+		return true
+	})
+	states := map[string]string{"": "waiting", " 180": "shipped", " 180 190": "received", " T": "timeout"}
+	for _, o := range orders {
+		for _, l := range o.Lines {
+			said := history[o.Number+" "+l.Number]
+			if want, legal := states[said]; !legal || want != l.State {
+				t.Errorf("order %s line %s: history%s, state %s", o.Number, l.Number, said, l.State)
+			}
+		}
+	}
+	return len(log)
+}
+
+func cutLast(text string) (before, after string, found bool) {
+	i := strings.LastIndex(text, " ")
+	return text[:i], text[i+1:], i >= 0
 }
 
 // A stop under load ends by itself, and everything that was answered is there.
