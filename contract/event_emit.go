@@ -100,13 +100,6 @@ var EventEmit = Define[EventEmitRequest, EventEmitReply](API{
 	Refusals: []*Refusal{InvalidParameter, EventNamesNothing, EventIDTaken},
 })
 
-// EventEmitDeclined is the answer that says no with a row.
-func EventEmitDeclined(row *Refusal) *EventEmitReply {
-	r := &EventEmitReply{}
-	r.decline(row)
-	return r
-}
-
 func (r *EventEmitReply) decline(row *Refusal) {
 	r.Result = EventEmitResult{ErrorCode: row.Code, ErrorMessage: row.Text, Solution: row.Solution}
 }

@@ -41,7 +41,7 @@ func emitEvent(c *Call) (*Work, error) {
 	case e.Timestamp != "" && !contract.Digits(e.Timestamp):
 		return nil, contract.About(contract.InvalidParameter, "ts")
 	case e.EventID+e.WorkOrderID+e.PlanID+e.OrderID == "":
-		return &Work{Sum: func() any { return contract.EventEmitDeclined(contract.EventNamesNothing) }}, nil
+		return &Work{Sum: func() any { return declined(contract.EventNamesNothing) }}, nil
 	}
 	e.event, e.record = NewEventID(), c.Record.JSON()
 	t := &Task{Decide: e.decide}
@@ -76,7 +76,7 @@ func (e *emitted) decide(v *View) (Decision, error) {
 		content := contentOf(e.call)
 		if before, known := v.EventIDs[e.id()]; known && e.call.App.Authority != Upstream {
 			if before != content {
-				d.Reply = contract.EventEmitDeclined(contract.EventIDTaken)
+				d.Reply = declined(contract.EventIDTaken)
 			}
 			return d, nil
 		}
@@ -100,6 +100,12 @@ func (e *emitted) decide(v *View) (Decision, error) {
 	}
 	d.Events = []Event{event}
 	return d, nil
+}
+
+// declined is the answer that says no with a row.
+func declined(row *contract.Refusal) any {
+	reply, _ := contract.EventEmit.Declined(row) // its answers have room for one
+	return reply
 }
 
 // move returns the work order as the event leaves it. An event that is older
