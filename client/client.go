@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/wire"
@@ -149,10 +148,8 @@ func sendable[Request any](api *contract.API, request *Request) error {
 	if request == nil {
 		return errors.New("client: the request is nil")
 	}
-	for _, p := range api.Params(request) {
-		if !utf8.ValidString(p.Value) {
-			return fmt.Errorf("client: %s is not UTF-8", p.Name)
-		}
+	if name := api.Unsendable(request); name != "" {
+		return fmt.Errorf("client: %s is not UTF-8", name)
 	}
 	return nil
 }
@@ -179,6 +176,9 @@ func (c *Client) pause(err error) (time.Duration, bool) {
 	if refused, ok := errors.AsType[*contract.Refused](err); ok {
 		if ban, banned := refused.Ban(); banned {
 			return ban, ban <= cmp.Or(c.Retry.MaxWait, DefaultMaxWait)
+		}
+		if errors.Is(refused, contract.Throttled) { // for how long is not said: a day's calls are used up
+			return 0, false
 		}
 	}
 	return cmp.Or(c.Retry.Pause, DefaultPause), true
@@ -279,8 +279,21 @@ func worded(api *contract.API, row *contract.Refusal, detail string, err error) 
 	if api.Protocol != contract.Suning {
 		return err
 	}
-	return fmt.Errorf("%s: %w: %w", row.SubCode(detail), err, row)
+	return &networkError{row.SubCode(detail), row, err}
 }
+
+// networkError is an error of the network in Suning's words.
+type networkError struct {
+	code string
+	row  error
+	err  error
+}
+
+// Error prints the code and the reason.
+func (e *networkError) Error() string { return e.code + ": " + e.err.Error() }
+
+// Unwrap returns the reason, and the row.
+func (e *networkError) Unwrap() []error { return []error{e.err, e.row} }
 
 // unreached tells a call that never left from one that may have arrived.
 func (w *way) unreached(api *contract.API, err error) error {

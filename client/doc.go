@@ -45,6 +45,20 @@
 // network also are [contract.NetworkFailure] or [contract.NetworkStatus], the codes
 // that the page has for them.
 //
+// A supplier of Suning has its own client and does not look at the answer twice:
+//
+//	c := &client.Client{URL: "https://open.suning.com", AppKey: key, Secret: secret}
+//	result, err := c.LeaguerStatus(ctx, &contract.LeaguerStatusRequest{
+//		Status: contract.StatusShipped, OrderID: "1000531505", LineID: "00000208117601",
+//		Cards: []contract.Card{{Code: code, Password: password}},
+//	})
+//	switch {
+//	case errors.Is(err, contract.RefundedByTime):
+//		// too late: the money goes back, void the cards
+//	case err == nil && result.Before != nil:
+//		// shipped before, by a call whose answer was lost, perhaps
+//	}
+//
 // # What is tried again
 //
 // A call is tried again only where the contract says that this helps:

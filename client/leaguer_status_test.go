@@ -95,8 +95,8 @@ func TestLeaguerStatusAnswers(t *testing.T) {
 // Client and gateway understand each other in both formats.
 func TestSuningAgainstGateway(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2024, 3, 5, 14, 7, 9, 0, contract.Zone)
 	for _, xml := range []bool{false, true} {
+		now := time.Date(2024, 3, 5, 14, 7, 9, 0, contract.Zone)
 		g := ordergatetest.Start(t, ordergatetest.WithClock(func() time.Time { return now }))
 		c := g.SuningClient()
 		c.XML = xml
@@ -118,8 +118,12 @@ func TestSuningAgainstGateway(t *testing.T) {
 		if _, err := wrong.LeaguerStatus(t.Context(), ship); !errors.Is(err, contract.BadSign) || client.Advice(err) != contract.Fix {
 			t.Errorf("a wrong secret: %v", err)
 		}
+		now = now.Add(2 * time.Hour)
+		if err := g.Sweep(); err != nil {
+			t.Fatal(err)
+		}
 		order, err := g.Order("suning", "10042869", "1000531505")
-		if err != nil || order.Lines[0].State != "shipped" || order.Lines[0].Cards != 1 {
+		if err != nil || order.Lines[0].State != "shipped" || order.Lines[0].Cards != 1 || order.Lines[1].State != "timeout" {
 			t.Errorf("order %+v, %v", order, err)
 		}
 	}
@@ -133,6 +137,16 @@ func TestCardsDoNotPrint(t *testing.T) {
 	_, err := c.LeaguerStatus(context.Background(), r)
 	if text := fmt.Sprintf("%v %+v %#v %v", r, r, r, err); strings.Contains(text, "hush") {
 		t.Error(text)
+	}
+}
+
+// Cards that are not UTF-8 are not sent: what arrived would be other cards.
+func TestUnsendableCards(t *testing.T) {
+	t.Parallel()
+	c := &client.Client{URL: "http://127.0.0.1:1", AppKey: "k", Secret: "s", Retry: client.Retry{Tries: 1}}
+	_, err := c.LeaguerStatus(t.Context(), &contract.LeaguerStatusRequest{Status: "180", OrderID: "1", LineID: "2", Cards: []contract.Card{{Code: "a", Password: "b"}, {Code: "a", Password: "\xff"}}})
+	if err == nil || !strings.Contains(err.Error(), "cardSec is not UTF-8") || errors.Is(err, client.ErrUnknown) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -23,10 +23,15 @@ func (a *API) Answer(text string) (err error, found bool) {
 			return opened(r, strings.TrimPrefix(text, before), text != r.Code), true
 		}
 	}
-	if a.Protocol != TOP {
-		return nil, false
+	if a.Protocol == TOP {
+		return answerTOP(text)
 	}
-	return answerTOP(text)
+	if isSystem(text) {
+		row := *SuningUnavailable
+		row.Code = text
+		return &row, true
+	}
+	return nil, false
 }
 
 func answerTOP(text string) (err error, found bool) {
@@ -44,6 +49,9 @@ func answerTOP(text string) (err error, found bool) {
 		}
 	}
 	row := findBackend(text)
+	if row == error(BackendOther) {
+		return About(BackendOther, strings.TrimPrefix(text, BackendOther.Code)), true
+	}
 	return row, row != nil
 }
 

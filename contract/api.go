@@ -114,11 +114,11 @@ func (a *API) Field(name string) (*Field, bool) {
 // Decode fills a new request struct from a look-up by wire name, checking the
 // rows in their order: first that the required ones are given, then the limits.
 // The error is about [MissingArgument] or [BadArgument]. A blank value counts as
-// not given, yet is kept as it came.
+// not given, yet is kept as it came. Objects and lists are left out.
 func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err error) {
 	v := reflect.New(a.request.of)
 	for i := range a.Request {
-		if value, ok := lookup(a.Request[i].Name); ok {
+		if value, ok := lookup(a.Request[i].Name); ok && a.request.nested[i] == nil {
 			v.Elem().Field(a.request.index[i]).SetString(value)
 		}
 	}
@@ -194,6 +194,12 @@ func (a *API) paramOf(row int, field reflect.Value) string {
 		return string(a.request.nested[row].appendList(nil, Simplified, field))
 	}
 	return string(closeObject(a.request.nested[row].appendJSON([]byte{'{'}, Simplified, field)))
+}
+
+// Unsendable names a field of a request whose text is not UTF-8; empty when there
+// is none.
+func (a *API) Unsendable(request any) string {
+	return a.request.notUTF8(reflect.Indirect(reflect.ValueOf(request)))
 }
 
 // Asked reports whether a field is blank in a request that the page asks for

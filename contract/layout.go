@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // layout binds rows to a struct: row i is struct field index[i].
@@ -123,13 +124,25 @@ func (n *Node) items(row *Field) (items []*Node, given bool) {
 	return items, true
 }
 
-// misfit reports whether a node has parts where a row has a text.
+// mayHold reports whether a node can stand where an object is expected: it is one,
+// or it is blank.
+func (n *Node) mayHold() bool {
+	return n.Kind == ObjectNode || n.Kind == TextNode && Blank(n.Text)
+}
+
+// misfit reports whether a node has parts where a row has a text, or a text where a
+// row has parts.
 func (l *layout) misfit(n *Node) bool {
 	for i := range l.rows {
 		row := &l.rows[i]
 		if row.Item != "" {
+			for _, list := range n.all(row.Name) {
+				if list.Kind != ListNode && !list.mayHold() {
+					return true
+				}
+			}
 			items, _ := n.items(row)
-			if slices.ContainsFunc(items, l.nested[i].misfit) {
+			if slices.ContainsFunc(items, func(item *Node) bool { return !item.mayHold() || l.nested[i].misfit(item) }) {
 				return true
 			}
 			continue
@@ -140,6 +153,29 @@ func (l *layout) misfit(n *Node) bool {
 		}
 	}
 	return false
+}
+
+// notUTF8 returns the name of the first text that is not UTF-8.
+func (l *layout) notUTF8(v reflect.Value) string {
+	for i := range l.rows {
+		switch field := v.Field(l.index[i]); field.Kind() {
+		case reflect.String:
+			if !utf8.ValidString(field.String()) {
+				return l.rows[i].Name
+			}
+		case reflect.Struct:
+			if name := l.nested[i].notUTF8(field); name != "" {
+				return name
+			}
+		case reflect.Slice:
+			for j := range field.Len() {
+				if name := l.nested[i].notUTF8(field.Index(j)); name != "" {
+					return name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // verdictYes is the text of a verdict that says yes: 结果;Y-成功,N-失败.

@@ -39,7 +39,7 @@ const MaxCards = 1000
 // stand out. Their order is the page's, their meaning that of docs/protocol/suning.md 5.3.
 var (
 	LineMissing      = leaguerStatus("missing-parameter:*", Refusal{Text: "参数必填", Solution: "请检查此参数的值,*号表示参数字段名", When: "iqStatus, orderId or orderItemId absent or blank", Faults: []Fault{MissingArgument}, Advice: Fix})
-	StatusNotSynced  = leaguerStatus("invalid-biz:100", Refusal{Text: "状态同步失败", Solution: "请联系苏宁技术人员", Advice: Retry, Reserved: "what fails here is answered with isp.sys.service.unavailable.somp"})
+	StatusNotSynced  = leaguerStatus("invalid-biz:100", Refusal{Text: "状态同步失败", Solution: "请联系苏宁技术人员", When: "190 for a gift, 200 for another line, where the app's option confirmation says so; what fails inside is isp.sys.service.unavailable.somp", Advice: Retry})
 	LineUnknown      = leaguerStatus("invalid-biz:101", Refusal{Text: "同步状态到OMS失败,查询无次订单", Solution: "请联系苏宁技术人员", When: "no such order, or no such line of it", Advice: Fix}) // 无次: sic
 	LineNotVirtual   = leaguerStatus("invalid-biz:102", Refusal{Text: "订单类型非虚拟订单,请更换订单发货api接口进行发货操作", Solution: "请联系苏宁技术人员", When: "the line sells something physical", Advice: Fix})
 	LineNotShipped   = leaguerStatus("invalid-biz:103", Refusal{Text: "虚拟订单确认收货需先进行订单发货(iqStatus=180)", Solution: "虚拟订单确认收货需先进行订单发货(iqStatus=180)", When: "190 for a line that waits for shipment", Advice: Fix})
@@ -53,7 +53,7 @@ var (
 	RefundStarted    = leaguerStatus("invalid-biz:111", Refusal{Text: "该订单已发起退款流程", Solution: "该订单已发起退款流程", When: "a refund of the line is under way; to 210 it means done", Advice: Stop})
 	RefundNotStarted = leaguerStatus("invalid-biz:112", Refusal{Text: "该订单发起退款流程失败", Solution: "该订单发起退款流程失败", Advice: Retry, Reserved: "a refund always starts here"})
 	CardsMissing     = leaguerStatus("invalid-biz:113", Refusal{Text: "卡密订单需传入充值卡号及充值密码才可发货", Solution: "卡密订单需传入充值卡号及充值密码才可发货", When: "180 for a line that sells cards, without cards", Advice: Fix})
-	CardsMiscounted  = leaguerStatus("invalid-biz:114", Refusal{Text: "卡密数量与销售数量不一致", Solution: "卡密数量与销售数量不一致", When: "as many cards as were not sold", Advice: Fix})
+	CardsMiscounted  = leaguerStatus("invalid-biz:114", Refusal{Text: "卡密数量与销售数量不一致", Solution: "卡密数量与销售数量不一致", When: "the number of cards is not the quantity sold", Advice: Fix})
 	CardsTooMany     = leaguerStatus("invalid-biz:115", Refusal{Text: "卡密数量大于1000", Solution: "卡密数量大于1000", When: "more than 1000 cards", Advice: Fix})
 	CardsBlank       = leaguerStatus("invalid-biz:116", Refusal{Text: "卡号或卡密不可为空", Solution: "卡号或卡密不可为空", When: "a card without code or password", Advice: Fix})
 )

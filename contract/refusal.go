@@ -51,6 +51,9 @@ func (r *Refusal) before() (string, bool) {
 			return r.Code[:len(r.Code)-1], true
 		}
 	}
+	if strings.HasSuffix(r.Code, ".") { // of BackendOther
+		return r.Code, r.Open
+	}
 	return r.Code + ":", r.Open
 }
 

@@ -65,7 +65,7 @@ var SuningFaults = []*Refusal{
 	{Code: "biz.handler.batch-handler:no-support", Text: "非查询类API不支持批量操作", Solution: "检查API类型", When: "sn_body holds several nodes", Faults: []Fault{SeveralNodes}, Advice: Fix},
 	{Code: "biz.handler.request-message:error", Text: "查询类API输入多个业务节点", Solution: "检查业务节点", Advice: Fix, Reserved: ofQueries},
 	{Code: "sys.check.header-param:null", Text: "header参数为空", Solution: "请检查header参数", When: "appKey or appMethod absent or blank", Faults: []Fault{MissingAppKey, MissingMethod}, Advice: Fix},
-	{Code: "sys.controller.api-access:limit", Text: "访问限制", Solution: "无", When: "the caller's address is not on the app's list", Faults: []Fault{IPNotAllowed}, Advice: Retry},
+	{Code: "sys.controller.api-access:limit", Text: "访问限制", Solution: "无", When: "the caller's address is not on the app's list", Faults: []Fault{IPNotAllowed}, Advice: Fix},
 	{Code: "sys.controller.api-frequency:limit", Text: "访问频率限制", Solution: "无", When: "the app's calls of the second are used up", Faults: []Fault{TooFrequent}, Advice: Retry},
 	NetworkFailure,
 	NetworkStatus,
@@ -75,16 +75,24 @@ var SuningFaults = []*Refusal{
 // SuningRow is how Suning words a fault of a call of an API, which may be nil. A
 // fault that it has no words for is a failure of its own.
 func SuningRow(a *API, f Fault) *Refusal {
-	rows := SuningFaults
+	var own []*Refusal
 	if a != nil {
-		rows = append(a.Refusals[:len(a.Refusals):len(a.Refusals)], rows...)
+		own = a.Refusals
 	}
-	for _, r := range rows {
-		if r.Is(f) {
-			return r
+	for _, rows := range [][]*Refusal{own, SuningFaults} {
+		for _, r := range rows {
+			if r.Is(f) {
+				return r
+			}
 		}
 	}
 	return SuningUnavailable
+}
+
+// isSystem reports whether a code is SuningUnavailable's, whose last word names the
+// system that failed.
+func isSystem(code string) bool {
+	return strings.HasPrefix(code, strings.TrimSuffix(SuningUnavailable.Code, "somp"))
 }
 
 // FindSuning returns the row that an answer of Suning is an instance of, and nil
@@ -100,12 +108,11 @@ func FindSuning(a *API, code, text string) error {
 			found = r
 		}
 	}
-	system := strings.TrimSuffix(SuningUnavailable.Code, "somp") // the last word names the system that failed
 	bare, _, more := strings.Cut(strings.ReplaceAll(code, "\t", " "), " ")
 	switch {
 	case found != nil:
 		return found
-	case strings.HasPrefix(code, system):
+	case isSystem(code):
 		return SuningUnavailable
 	case more:
 		return FindSuning(a, bare, text)

@@ -4,6 +4,9 @@
 //	g := ordergatetest.Start(t)
 //	_, err := g.Client().EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "1"})
 //
+// [Gateway.SuningClient] speaks to it as a supplier of Suning, and [Gateway.Inject] has
+// it answer with any row of the vendors' catalogues, late, or not at all.
+//
 // The gateway knows what `ordergate serve --demo` knows: the apps, sessions and
 // orders of the vendors' pages. It answers over real HTTP on loopback and keeps
 // its ledger in a temporary SQLite file, so programs in other languages can be
@@ -50,6 +53,7 @@ type Gateway struct {
 	SuningSecret contract.Secret
 
 	clock       func() time.Time
+	stepped     bool // the clock is the test's
 	log         *slog.Logger
 	state       []string
 	dir         string
@@ -64,8 +68,12 @@ type Gateway struct {
 // Option changes how a gateway starts.
 type Option func(*Gateway)
 
-// WithClock gives the gateway its time, and the clients of [Gateway.Client] theirs.
-func WithClock(clock func() time.Time) Option { return func(g *Gateway) { g.clock = clock } }
+// WithClock gives the gateway its time, and the clients of [Gateway.Client] and
+// [Gateway.SuningClient] theirs. It is called while calls are served. What time
+// brings, the automatic refund of virtual lines, then comes by [Gateway.Sweep].
+func WithClock(clock func() time.Time) Option {
+	return func(g *Gateway) { g.clock, g.stepped = clock, true }
+}
 
 // WithLog has the gateway log; else it is silent.
 func WithLog(log *slog.Logger) Option { return func(g *Gateway) { g.log = log } }
@@ -125,7 +133,9 @@ func New(options ...Option) (_ *Gateway, err error) {
 	working, stop := context.WithCancel(ctx)
 	g.stop = stop
 	g.background.Go(func() { limits.Run(working, g.store, g.log) })
-	g.background.Go(func() { (&order.Sweeper{Store: g.store, Clock: g.clock, Log: g.log}).Run(working) })
+	if !g.stepped {
+		g.background.Go(func() { g.sweeper().Run(working) })
+	}
 	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections}).Handler())
 	mux := http.NewServeMux()
 	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections}).Register(mux)
@@ -133,6 +143,14 @@ func New(options ...Option) (_ *Gateway, err error) {
 	g.URL, g.AdminURL = g.front.URL, g.back.URL
 	return g, nil
 }
+
+func (g *Gateway) sweeper() *order.Sweeper {
+	return &order.Sweeper{Store: g.store, Clock: g.clock, Log: g.log}
+}
+
+// Sweep makes the automatic refunds that are due by the gateway's clock. Without
+// [WithClock] they come by themselves, within a second.
+func (g *Gateway) Sweep() error { return g.sweeper().Sweep(context.Background()) }
 
 // declare declares the demo and what the options say.
 func (g *Gateway) declare(ctx context.Context) error {
@@ -275,8 +293,8 @@ type Line struct {
 	Cards  int // of Suning: how many it was shipped with
 }
 
-// Order returns an order: its platform is "taobao" or a code such as JD, its
-// seller that of the session. The error is [ErrNoOrder] when there is none.
+// Order returns an order: its platform is "taobao", "suning" or a code such as JD,
+// its seller that of the session, or Suning's supplier code. The error is [ErrNoOrder] when there is none.
 func (g *Gateway) Order(platform, seller, number string) (Order, error) {
 	found, _, err := g.store.Orders(context.Background(), order.OrderFilter{Key: order.Key{Platform: platform, Seller: seller, Number: number}, Limit: 1})
 	if err != nil {

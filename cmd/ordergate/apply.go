@@ -82,6 +82,9 @@ func (m *management) send(t *terminal, method, path string, body []byte, answer 
 	if err != nil {
 		return err
 	}
+	if response.StatusCode == http.StatusUnauthorized {
+		return errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")
+	}
 	if response.StatusCode >= 300 {
 		return problemError(response.Status, data)
 	}

@@ -15,7 +15,7 @@ import (
 
 type callCmd struct {
 	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce. One that starts with suning. is called by Suning's protocol, any other by TOP's."`
-	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters; objects and lists as JSON text."`
+	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters; objects and lists of the APIs that ordergate knows as JSON text."`
 	URL        string          `default:"http://127.0.0.1:8787" placeholder:"URL" help:"Gateway (default ${default}). Without a path, the protocol's own is added."`
 	AppKey     string          `required:"" placeholder:"KEY" help:"app_key, appKey."`
 	Secret     contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
@@ -24,7 +24,7 @@ type callCmd struct {
 	Simplify   bool            `help:"TOP: ask for simplified JSON."`
 	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"TOP: md5, hmac or hmac-sha256 (default ${default})."`
 	Timestamp  string          `placeholder:"TIME" help:"Clock of the call, yyyy-MM-dd HH:mm:ss in GMT+8 (default now)."`
-	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***; the session, being part of the text, is shown."`
+	Explain    bool            `help:"Print the text that was signed, to standard error. The secret shows as ***; what else the text holds is shown: TOP's session, the cards of a Suning message in Base64."`
 	DryRun     bool            `help:"Print the HTTP request instead of sending it."`
 	Timeout    time.Duration   `default:"30s" help:"How long to wait for the answer (default ${default})."`
 }
@@ -87,7 +87,7 @@ func (cmd *callCmd) api() *contract.API {
 func advice(api *contract.API, params []contract.Param, refused *contract.Refused) contract.Advice {
 	request, err := api.Decode(func(name string) (string, bool) {
 		i := slices.IndexFunc(params, func(p contract.Param) bool { return p.Name == name })
-		if row, known := api.Field(name); i < 0 || !known || row.Fields != nil {
+		if i < 0 {
 			return "", false
 		}
 		return params[i].Value, true

@@ -363,14 +363,14 @@ func TestReadmeCommands(t *testing.T) {
 	}
 }
 
-// The call that the demo proposes works as it is printed.
-func TestProposedCall(t *testing.T) {
+// The commands that the demo proposes work as they are printed.
+func TestProposedCommands(t *testing.T) {
 	t.Parallel()
 	program, err := exec.LookPath("ordergate")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := launch(exec.Command(program, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), t.TempDir()+"/log")
+	p, err := launch(exec.Command(program, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--admin-token", "admin"), t.TempDir()+"/log")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -378,21 +378,37 @@ func TestProposedCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(p.url, "http://"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var said bytes.Buffer
 	g := &gateway{cmd: &serveCmd{}, demo: demo}
-	g.announce(&terminal{out: &said}, address, address)
-	_, line, _ := strings.Cut(said.String(), "  ordergate ")
-	line, _, _ = strings.Cut(line, "\n")
-	if got := runLine(t, program, p, "go run ./cmd/ordergate "+line); !strings.Contains(got, `"is_success":true`) {
-		t.Errorf("%s: %s", line, got)
+	g.announce(&terminal{out: &said}, resolved(t, p.url), resolved(t, p.adminURL))
+	_, commands, _ := strings.Cut(said.String(), "Try:\n")
+	ran := 0
+	for line := range strings.Lines(commands) {
+		want := map[bool]string{true: "\nline ", false: `"`}[strings.Contains(line, "orders show suning")]
+		if strings.Contains(line, "orders show taobao") {
+			want = "\nevent "
+		}
+		got := runLine(t, program, p, strings.TrimSuffix(strings.Replace(line, "  ordergate ", "go run ./cmd/ordergate ", 1), "\n"))
+		if !strings.Contains(got, want) || strings.Contains(got, "error") {
+			t.Errorf("%s%s", line, got)
+		}
+		ran++
+	}
+	if ran != 4 {
+		t.Errorf("%d commands: %s", ran, said.String())
 	}
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}
+}
+
+func resolved(t *testing.T, url string) net.Addr {
+	t.Helper()
+	address, err := net.ResolveTCPAddr("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
@@ -421,7 +437,7 @@ func runLine(t *testing.T, program string, p *process, line string) string {
 		t.Fatalf("cannot run %q", line)
 	}
 	cmd := exec.CommandContext(context.Background(), "sh", "-c", `"$0" `+args, program)
-	cmd.Env = append(os.Environ(), "ORDERGATE_URL="+p.url)
+	cmd.Env = append(os.Environ(), "ORDERGATE_URL="+p.url, "ORDERGATE_ADMIN_TOKEN=admin")
 	out, _ := cmd.Output() // exit codes are the scripts' matter
 	return string(out)
 }

@@ -55,6 +55,9 @@ func (cmd *ordersShowCmd) Run(t *terminal) error {
 func showOrder(t *terminal, o *admin.OrderView) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "order\t%s\t%s\t%s\tseller %s\t%s\n", o.Platform, o.Number, o.Stage, cmp.Or(o.Seller, "-"), labelled("paid", timeText(o.PaidAt)))
+	if err := w.Flush(); err != nil {
+		return err
+	}
 	for _, l := range o.Lines {
 		details := l.Statuses
 		if len(l.Cards) > 0 {
@@ -64,6 +67,9 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 			details = append(details, "refunded automatically")
 		}
 		fmt.Fprintf(w, "line\t%s\t%s\t%s\t%s\t%s\n", l.Number, l.Kind, l.State, labelled("quantity", l.Quantity), strings.Join(details, ", "))
+	}
+	if err := w.Flush(); err != nil { // each group has columns of its own
+		return err
 	}
 	for _, e := range o.Timeline {
 		params := make([]string, 0, len(e.Params))

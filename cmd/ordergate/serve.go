@@ -295,10 +295,21 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	}
 	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
 		version, scheme, protocol, wire.TOPPath, wire.SuningPath, management, token, g.cmd.Database)
-	if g.demo != nil {
-		app, session := g.demo.Apps[0], g.demo.Sessions[0]
-		fmt.Fprintf(t.out, "Try:\n  ordergate call %s --url http://%s --app-key %s --secret %s --session %s status=%s tid=1\n",
-			contract.EventProduce.Method, protocol, app.Key, string(app.Secret), string(session.Token), contract.StatusTransfer)
-		fmt.Fprintf(t.out, "  curl -H \"Authorization: Bearer %s\" http://%s/v1/orders/taobao/1\n", bearer, management)
+	if g.demo == nil {
+		return
+	}
+	fmt.Fprintln(t.out, "Try:")
+	for _, app := range g.demo.Apps {
+		call := fmt.Sprintf("--url http://%s --app-key %s --secret %s", protocol, app.Key, string(app.Secret))
+		show := fmt.Sprintf("--server http://%s --token \"%s\"", management, bearer)
+		switch {
+		case app.Protocol == contract.Suning:
+			o := g.demo.Orders[0]
+			fmt.Fprintf(t.out, "  ordergate call %s %s iqStatus=%s orderId=%s orderItemId=%s\n", contract.LeaguerStatus.Method, call, contract.StatusShipped, o.Number, o.Lines[1].Number)
+			fmt.Fprintf(t.out, "  ordergate orders show %s %s %s\n", o.Platform, o.Number, show)
+		case app.Key == g.demo.Sessions[0].AppKey:
+			fmt.Fprintf(t.out, "  ordergate call %s %s --session %s status=%s tid=1\n", contract.EventProduce.Method, call, string(g.demo.Sessions[0].Token), contract.StatusTransfer)
+			fmt.Fprintf(t.out, "  ordergate orders show %s 1 %s\n", order.Taobao, show)
+		}
 	}
 }

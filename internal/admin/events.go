@@ -27,7 +27,7 @@ type Event struct {
 	At         *apply.Time       `json:"at"`
 	RequestID  string            `json:"request_id" doc:"As in the answer to the caller"`
 	Format     string            `json:"format"`
-	SignMethod string            `json:"sign_method"`
+	SignMethod string            `json:"sign_method,omitempty" doc:"TOP only"`
 	Via        string            `json:"via,omitempty" doc:"The API of the batch that it came in"`
 	Params     map[string]string `json:"params" doc:"The API's parameters as received"`
 	Answer     map[string]any    `json:"answer" doc:"The answer's fields"`

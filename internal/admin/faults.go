@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -25,7 +26,7 @@ type Fault struct {
 	DropAfterApply bool           `json:"drop_after_apply,omitempty" yaml:"drop_after_apply" doc:"Carries the call out and closes the connection without an answer"`
 	Times          int            `json:"times,omitempty" yaml:"times" doc:"How many calls get it; absent: all"`
 	Percent        int            `json:"percent,omitempty" yaml:"percent" doc:"How many in a hundred get it; absent: all"`
-	Hits           int            `json:"hits,omitempty" yaml:"hits" doc:"How many got it so far; not set on input"`
+	Hits           int            `json:"hits,omitempty" yaml:"hits" doc:"How many got it so far; ignored on input"`
 }
 
 // FaultMatch selects calls. What is absent matches all.
@@ -68,7 +69,7 @@ func (s *Server) registerFaults(api huma.API) {
 			return nil, err
 		}
 		injection, err := ParseFault(in.Name, in.RawBody)
-		if _, wrong := err.(order.Mistakes); wrong {
+		if _, wrong := errors.AsType[order.Mistakes](err); wrong {
 			return nil, s.failed(err)
 		}
 		if err != nil {

@@ -64,7 +64,7 @@ func showOrder(o *order.Order) OrderView {
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, LineView{
 			Number: l.Number, Kind: l.Kind, Quantity: l.Quantity, State: l.State, SupplierCode: l.SupplierCode,
-			Statuses: list(o.Statuses(l.Number)), Cards: make([]CardView, l.Cards), RefundOf: apply.AsTime(l.RefundOf), AcceptsFailure: l.AcceptsFailure,
+			Statuses: list(o.Statuses(l.Number)), Cards: make([]CardView, min(l.Cards, contract.MaxCards)), RefundOf: apply.AsTime(l.RefundOf), AcceptsFailure: l.AcceptsFailure,
 		})
 	}
 	return out

@@ -18,7 +18,7 @@ import (
 type Check[C any] struct {
 	Text   string           // what is checked
 	Faults []contract.Fault // what it answers, in the order in which it looks
-	Batch  Part             // what of a batch is checked
+	Batch  Part             // what of a batch is checked; 0: the protocol has none
 	run    func(C) error
 }
 
@@ -41,7 +41,7 @@ func (p Part) String() string {
 // walk makes the checks of a part in their order; a call that is alone is both.
 func walk[C any](checks []Check[C], part Part, c C) error {
 	for i := range checks {
-		if checks[i].Batch&part == 0 {
+		if of := checks[i].Batch; of != 0 && of&part == 0 {
 			continue
 		}
 		if err := checks[i].run(c); err != nil {
@@ -197,8 +197,10 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 	}
 	if err != nil {
 		refused := c.protocol.Word(c.rule.API, err, c.id)
-		outcome.Answer = c.logRefusal(refused, err)
 		answer = c.protocol.Refuse(c.format, refused)
+		if outcome.Answer = "fault"; !errors.Is(err, errReplaced) {
+			outcome.Answer = c.logRefusal(refused, err)
+		}
 	} else {
 		if no := c.rule.API.Refusal(reply); no != nil {
 			outcome.Answer = cmp.Or(no.Code, "no")

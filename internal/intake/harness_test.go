@@ -92,7 +92,7 @@ func (g *gateway) declare(t testing.TB, d *apply.Document) {
 // events returns the whole log.
 func (g *gateway) events(t testing.TB) []*order.Event {
 	t.Helper()
-	events, _, err := g.store.Events(context.Background(), order.EventFilter{Limit: 1000})
+	events, _, err := g.store.Events(context.Background(), order.EventFilter{Sealed: true, Limit: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"time"
@@ -12,6 +13,9 @@ import (
 // inject takes the fault on demand that the call gets, if any. When the call is
 // not carried out, it is handled: refused with the error, or its work is an answer.
 func (c *call) inject() (handled bool, err error) {
+	if c.server.Injections == nil {
+		return false, nil
+	}
 	number, _ := c.rule.API.OrderID(c.request)
 	c.injection = c.server.Injections.Pick(c.rule.API, c.app.Key, number)
 	if c.injection == nil || !c.injection.Replaces() {
@@ -42,6 +46,15 @@ func (c *call) replacement() (reply any, err error) {
 
 // errReplaced stands for an answer that is not one of the API's.
 var errReplaced = errors.New("a fault on demand replaces the answer")
+
+// together is what happens to an exchange whose calls have two faults: the longer
+// delay, the first status, and no answer if one of them drops it.
+func together(a, b *order.Injection) *order.Injection {
+	if a == nil || b == nil {
+		return cmp.Or(a, b)
+	}
+	return &order.Injection{Delay: max(a.Delay, b.Delay), Status: cmp.Or(a.Status, b.Status), DropAfterApply: a.DropAfterApply || b.DropAfterApply}
+}
 
 // disturb does to the exchange what the fault says, and reports whether that is
 // its end.

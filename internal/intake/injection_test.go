@@ -62,7 +62,7 @@ func TestEveryTOPRowOnDemand(t *testing.T) {
 			}
 		}
 	}
-	for answer, want := range map[string]string{"40:tid": "Missing required arguments:tid", "isv.invalid-parameter:create": "isv.invalid-parameter:create", "isp.anything-else": "isp.", "accesscontrol.limited-by-app-access-count": "App Call Limited"} {
+	for answer, want := range map[string]string{"40:tid": "Missing required arguments:tid", "isv.invalid-parameter:create": "isv.invalid-parameter:create", "isp.anything-else": `"isp.anything-else"`, "accesscontrol.limited-by-app-access-count": "App Call Limited"} {
 		g := sandbox(t, order.Injection{Answer: answer})
 		if got := g.send(t, newRequest()); !strings.Contains(got.Body, want) {
 			t.Errorf("%s: %v", answer, got)
@@ -180,6 +180,16 @@ func TestInjectionInBatches(t *testing.T) {
 	answers := g.sendBatch(t, newBatch(produceChunk("1"), produceChunk("2")))
 	if !strings.Contains(answers[0], "true") || !strings.Contains(answers[1], "isp.http-read-timeout") || len(g.events(t)) != 1 {
 		t.Errorf("answers %q", answers)
+	}
+	g.intake.Injections.Put(order.Injection{Name: "a", Order: "3", DropAfterApply: true})
+	g.intake.Injections.Put(order.Injection{Name: "b", Order: "4", Delay: time.Millisecond})
+	b := newBatch(produceChunk("3"), produceChunk("4"))
+	q, err := http.NewRequestWithContext(t.Context(), b.verb, g.URL+"/router/batch?"+b.signedWith(b.raw).Encode(), strings.NewReader(b.raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := g.Client().Do(q); err == nil || len(g.events(t)) != 3 {
+		t.Errorf("dropped: %v, %d events", response, len(g.events(t)))
 	}
 }
 

@@ -114,6 +114,11 @@ func refusedRows() map[string]func(t *testing.T, g *gateway) suningAnswer {
 	}
 	return map[string]func(t *testing.T, g *gateway) suningAnswer{
 		"missing-parameter:iqStatus": func(t *testing.T, g *gateway) suningAnswer { return g.suning(t, newSuning(lineStatus("1", " "))) },
+		"invalid-biz:100": func(t *testing.T, g *gateway) suningAnswer {
+			r := newSuning(lineStatus("00000208117603", "190"))
+			r.app.Options = map[string]string{"confirmation": "100"}
+			return g.suning(t, r)
+		},
 		"invalid-biz:101": func(t *testing.T, g *gateway) suningAnswer {
 			return g.suning(t, newSuning(lineStatus("208117601", "180")))
 		},
@@ -347,16 +352,39 @@ func TestHostileMessages(t *testing.T) {
 	for name, body := range bombs {
 		send(name, body)
 	}
+	runtime.GC()
 	before := heap()
 	var all sync.WaitGroup
-	for _, name := range []string{"elements", "json items", "depth", "attributes"} {
-		for range 4 {
-			all.Go(func() { send(name, bombs[name]) })
-		}
+	for range 16 {
+		all.Go(func() { send("elements", bombs["elements"]) })
+		all.Go(func() { send("json items", bombs["json items"]) })
 	}
+	peak, done := before, make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for tick := time.NewTicker(2 * time.Millisecond); ; {
+			select {
+			case <-done:
+				tick.Stop()
+				return
+			case <-tick.C:
+				peak = max(peak, heap())
+			}
+		}
+	})
 	all.Wait()
-	if after := heap(); after > before+32*mib {
-		t.Errorf("the heap grew from %d to %d MiB", before>>20, after>>20)
+	close(done)
+	watching.Wait()
+	t.Logf("the heap grew from %d to %d MiB", before>>20, peak>>20)
+	if peak > before+200*mib {
+		t.Errorf("the heap grew from %d to %d MiB", before>>20, peak>>20)
+	}
+	for _, body := range []string{bombs["json items"], lineStatus(pageLine, "180", `,"x":`+strings.Repeat("[", 101)+strings.Repeat("]", 101))} {
+		strict := newSuning(body)
+		strict.app.Options = map[string]string{"json": "strict"}
+		if got := g.suning(t, strict); got.Code != "sys.check.request-params:error" {
+			t.Errorf("strict: %.200s", got.Body)
+		}
 	}
 	// A list of cards that is only too long is answered as such, and GBK text that parses is taken.
 	cards := newSuning(lineStatus(pageLine, "180", `,"cardList":[`+strings.TrimSuffix(strings.Repeat(`{"cardCode":"1","cardSec":"1"},`, 33_000), ",")+`]`))
@@ -370,7 +398,6 @@ func TestHostileMessages(t *testing.T) {
 }
 
 func heap() uint64 {
-	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.HeapAlloc

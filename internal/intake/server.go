@@ -25,7 +25,7 @@ type Server struct {
 // Outcome is how a call ended, for metrics.
 type Outcome struct {
 	API      string // empty when the call named none that is known
-	Answer   string // "ok"; the sub code of the row that refused it, or its code; "no" when a batch held a refused event
+	Answer   string // "ok"; the sub code of the row that refused it, or its code; "no" when a batch held a refused event; "fault" when one on demand replaced it
 	Duration time.Duration
 }
 
@@ -57,5 +57,5 @@ func (s *Server) Handler() http.Handler {
 // the nodes.
 const (
 	largeBodies = 64
-	largeParsed = 4
+	largeParsed = 2
 )

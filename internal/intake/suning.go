@@ -14,14 +14,20 @@ func (s *Server) serveSuning(w http.ResponseWriter, r *http.Request, suning wire
 		return
 	}
 	started := time.Now()
-	c := &suningCall{call: s.newCall(suning, r), suning: suning}
-	c.SuningCall, c.unread = suning.Open(w, r)
-	c.now = s.Clock() // after the body, which may have taken its time
-	c.method, c.key = c.Method, c.AppKey
-	c.format, _ = c.Format()
+	c := s.openSuning(w, r, suning)
 	err := c.guarded(func() error { return walk(SuningChecks, OfBoth, c) })
 	if err == nil {
 		err = s.commit(c.ctx, c.work.Tasks)
 	}
 	c.send(w, c.finish(started, err))
+}
+
+// openSuning reads the request of a call.
+func (s *Server) openSuning(w http.ResponseWriter, r *http.Request, suning wire.Suning) *suningCall {
+	c := &suningCall{call: s.newCall(suning, r), suning: suning}
+	c.SuningCall, c.unread = suning.Open(w, r)
+	c.now = s.Clock() // after the body, which may have taken its time
+	c.method, c.key = c.Method, c.AppKey
+	c.format, _ = c.Format()
+	return c
 }

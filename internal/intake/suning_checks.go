@@ -12,22 +12,22 @@ import (
 // SuningChecks are the checks of /api/http/sopRequest, in the order of
 // docs/protocol/suning.md 4.2. Before them another path is 404 and another verb 405.
 var SuningChecks = []Check[*suningCall]{
-	{"appKey and appMethod present", []contract.Fault{contract.MissingAppKey, contract.MissingMethod}, OfBoth, (*suningCall).named},
-	{"versionNo present", []contract.Fault{contract.MissingVersion}, OfBoth, (*suningCall).versioned},
-	{"appRequestTime present", []contract.Fault{contract.MissingTimestamp}, OfBoth, (*suningCall).timed},
-	{"signInfo present", []contract.Fault{contract.MissingSign}, OfBoth, (*suningCall).sealed},
-	{"appRequestTime parses, then is within 10 minutes; not of suning.common.systime.get", []contract.Fault{contract.BadTimestamp}, OfBoth, (*suningCall).timely},
-	{"appKey known, then not expired", []contract.Fault{contract.UnknownApp, contract.ExpiredApp}, OfBoth, (*suningCall).appKnown},
-	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, OfBoth, (*suningCall).addressAllowed},
-	{"body within its limits", []contract.Fault{contract.BadRequest, contract.Busy}, OfBoth, (*suningCall).whole},
-	{"signature", []contract.Fault{contract.BadSign}, OfBoth, (*suningCall).signed},
-	{"appMethod known", []contract.Fault{contract.UnknownMethod}, OfBoth, (*suningCall).methodKnown},
-	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, OfBoth, (*suningCall).methodAllowed},
-	{"access_token valid, if the app needs one", []contract.Fault{contract.MissingSession, contract.UnknownSession, contract.ExpiredSession}, OfBoth, (*suningCall).tokenValid},
-	{"calls of the day, then of the second", []contract.Fault{contract.Throttled, contract.TooFrequent}, OfBoth, (*suningCall).withinRate},
-	{"format known; body parses in it; sn_request, sn_body, one node, of the method's name", []contract.Fault{contract.BadFormat, contract.BadRequest, contract.MissingBody, contract.SeveralNodes}, OfBoth, (*suningCall).contained},
-	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, OfBoth, (*suningCall).arguments},
-	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, OfBoth, (*suningCall).judged},
+	{"appKey and appMethod present", []contract.Fault{contract.MissingAppKey, contract.MissingMethod}, 0, (*suningCall).named},
+	{"versionNo present", []contract.Fault{contract.MissingVersion}, 0, (*suningCall).versioned},
+	{"appRequestTime present", []contract.Fault{contract.MissingTimestamp}, 0, (*suningCall).timed},
+	{"signInfo present", []contract.Fault{contract.MissingSign}, 0, (*suningCall).sealed},
+	{"appRequestTime parses, then is within 10 minutes; not looked at where clients set their clock by the answer", []contract.Fault{contract.BadTimestamp}, 0, (*suningCall).timely},
+	{"appKey known, then not expired", []contract.Fault{contract.UnknownApp, contract.ExpiredApp}, 0, (*suningCall).appKnown},
+	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, 0, (*suningCall).addressAllowed},
+	{"body within its limits", []contract.Fault{contract.BadRequest, contract.Busy}, 0, (*suningCall).whole},
+	{"signature", []contract.Fault{contract.BadSign}, 0, (*suningCall).signed},
+	{"appMethod known", []contract.Fault{contract.UnknownMethod}, 0, (*suningCall).methodKnown},
+	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, 0, (*suningCall).methodAllowed},
+	{"access_token valid, if the app needs one", []contract.Fault{contract.MissingSession, contract.UnknownSession, contract.ExpiredSession}, 0, (*suningCall).tokenValid},
+	{"calls of the day, then of the second", []contract.Fault{contract.Throttled, contract.TooFrequent}, 0, (*suningCall).withinRate},
+	{"format known; body parses in it; sn_request, sn_body, one node, of the method's name", []contract.Fault{contract.BadFormat, contract.BadRequest, contract.MissingBody, contract.SeveralNodes}, 0, (*suningCall).contained},
+	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, 0, (*suningCall).arguments},
+	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, 0, (*suningCall).judged},
 }
 
 // suningCall is one call of Suning on its way through the checks.
@@ -135,6 +135,7 @@ func (c *suningCall) contained() (err error) {
 
 func (c *suningCall) arguments() (err error) {
 	c.request, err = c.rule.API.DecodeNode(c.content)
+	c.content = nil // it takes many times what the request does
 	return err
 }
 

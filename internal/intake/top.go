@@ -53,9 +53,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 			refused[i] = stored
 		}
 		answers[i] = call.finish(started, refused[i])
-		if call.injection != nil { // what happens to the exchange happens to all of it
-			c.injection = call.injection
-		}
+		c.injection = together(c.injection, call.injection)
 	}
 	c.send(w, batch.Join(answers))
 }

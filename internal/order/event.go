@@ -19,7 +19,7 @@ type Event struct {
 	App       string
 	At        time.Time // when the call was accepted
 	Record    json.RawMessage
-	Sealed    contract.Secret // the secret parameters, a JSON object of texts; empty: none. Record has them masked
+	Sealed    contract.Secret // the secret parameters, a JSON object of texts; empty: none, or not asked for. Record has them masked
 	Answer    json.RawMessage // the answer's fields, as JSON
 	Warnings  []string        // codes of its rule's warnings
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // WarnVersion is the warning of Suning's calls.
-var WarnVersion = Warning{"version-unlisted", "versionNo is not v1.2, the only one that the page names"}
+var WarnVersion = Warning{"version-unlisted", "versionNo is not the one that the page names"}
 
 // column is a status for the kinds of lines that are treated alike.
 type column int
@@ -235,12 +235,14 @@ func isCount(quantity string, n int) bool {
 // ledger.
 func (r *reported) follow(v *View) (Decision, error) {
 	o := v.Orders[r.unknown()]
+	l, known := o.Line(r.LineID)
 	for _, other := range v.Named[r.number()] {
-		if _, ok := other.Line(r.LineID); ok {
-			o = other
+		if !known {
+			if l, known = other.Line(r.LineID); known {
+				o = other
+			}
 		}
 	}
-	l, known := o.Line(r.LineID)
 	if !known {
 		l = Line{Number: r.LineID, Kind: Unknown, State: o.Reached, SupplierCode: o.Seller}
 		if len(o.Lines) >= MaxLines {

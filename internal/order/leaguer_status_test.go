@@ -354,12 +354,24 @@ func TestSuningOptions(t *testing.T) {
 			t.Errorf("%s=%s, %s: %s, want %s", c.option, c.value, c.status, got, c.want)
 		}
 	}
-	names := map[string]bool{}
+}
+
+// Each value that an option may have is one that a test chooses, and no other is
+// chosen.
+func TestSuningOptionsAreTested(t *testing.T) {
+	t.Parallel()
+	tested := map[string][]string{
+		"json": {"strict"}, "sign": {"any"}, "card_checks": {"113,114,115,116"}, // in package intake, and TestLeaguerStatusCards
+		"ship_received": {"105"}, "grant_waiting": {"103"}, "confirmation": {"100", "synonym"}, "failure": {"virtual"}, "timeout_closed": {"107"},
+	}
 	for _, o := range order.SuningOptions {
-		if names[o.Name] || len(o.Values) < 2 || o.Text == "" {
-			t.Errorf("option %+v", o)
+		if !slices.Equal(o.Values[1:], tested[o.Name]) || o.Text == "" {
+			t.Errorf("option %+v, tested %v", o, tested[o.Name])
 		}
-		names[o.Name] = true
+		delete(tested, o.Name)
+	}
+	if len(tested) != 0 {
+		t.Errorf("no such options: %v", tested)
 	}
 }
 
@@ -398,6 +410,10 @@ func TestStatusUpstream(t *testing.T) {
 	elsewhere.Key.Seller = "elsewhere"
 	if d, _, err := send("180", elsewhere); err != nil || d.Orders[0].Key != elsewhere.Key {
 		t.Errorf("a line that is known: %v, %+v", err, d)
+	}
+	mine := virtual(order.Card, order.Waiting, "1")
+	if d, _, err := send("180", mine, elsewhere); err != nil || d.Orders[0].Key != mine.Key {
+		t.Errorf("two orders of the number: %v, %+v", err, d)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
+	"errors"
 	"log/slog"
 	"strings"
 	"time"
@@ -119,16 +120,13 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		if err != nil || len(keys) == 0 {
 			return err
 		}
-		tasks := make([]*Task, len(keys))
-		for i, k := range keys {
-			tasks[i] = refundLate(k)
-		}
-		if err := s.Store.Commit(ctx, tasks...); err != nil {
-			return err
-		}
-		for _, t := range tasks {
-			if t.Err != nil {
-				return t.Err
+		if s.refund(ctx, keys) != nil { // one of them may be at fault: the others need not wait for it
+			var errs []error
+			for _, k := range keys {
+				errs = append(errs, s.refund(ctx, []Key{k}))
+			}
+			if err := errors.Join(errs...); err != nil {
+				return err
 			}
 		}
 		if len(keys) < sweepSize {
@@ -136,4 +134,13 @@ func (s *Sweeper) Sweep(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refund refunds orders in one transaction.
+func (s *Sweeper) refund(ctx context.Context, keys []Key) error {
+	tasks := make([]*Task, len(keys))
+	for i, k := range keys {
+		tasks[i] = refundLate(k)
+	}
+	return s.Store.Commit(ctx, tasks...)
 }

@@ -120,6 +120,7 @@ type EventFilter struct {
 	WorkOrder   int64  // a work order's row
 	WorkOrderID string // of any tenant and app
 	API         string
+	Sealed      bool  // open the sealed parameters, too
 	After       int64 // Seq
 	Limit       int
 }

@@ -11,8 +11,11 @@ import (
 	"github.com/ordergate/ordergate/internal/order"
 )
 
-// Lines and marks are stored as JSON arrays of arrays of texts. Empty texts at the
-// end of a line are left out.
+// Lines and marks are stored as JSON arrays of arrays of texts. A line has five:
+// number, kind, quantity, state, supplier code; or, when one of them says anything,
+// three more: the number of its cards, the payment that was refunded in Unix
+// milliseconds, and whether it accepts a failure. A mark has four: status, ERP order,
+// detail, line.
 
 func encodeLines(lines []order.Line) string {
 	b := append(make([]byte, 0, 2+64*len(lines)), '[')

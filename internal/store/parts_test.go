@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 	"zombiezen.com/go/sqlite"
@@ -78,8 +79,9 @@ func TestOrdersOfOlderSchema(t *testing.T) {
 	err = sqlitex.ExecuteScript(c, `
 PRAGMA user_version = 2;
 PRAGMA application_id = 0x4f726467;
-INSERT INTO orders VALUES (1, '1', 'taobao', 's', 'checked', 'new', '', '', NULL, 0, 0), (2, '2', 'taobao', 's', 'out', 'out', '', '', NULL, 0, 0), (3, '3', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0), (4, '4', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0);
-INSERT INTO line VALUES (1, '11', 'physical', '1', 'checked', ''), (1, '"12"', 'card', '', 'transferred', 'c'), (3, '31', 'card', '1', 'waiting', ''), (4, '41', 'physical', '1', 'waiting', '');
+INSERT INTO orders VALUES (1, '1', 'taobao', 's', 'checked', 'new', '', '', NULL, 0, 0), (2, '2', 'taobao', 's', 'out', 'out', '', '', NULL, 0, 0), (3, '3', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0), (4, '4', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0),
+ (5, '5', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0), (6, '6', 'suning', 's', 'waiting', 'waiting', '', '', 1000, 0, 0), (7, '7', 'suning', 's', 'shipped', 'waiting', '', '', 1000, 0, 0), (8, '8', 'suning', 's', 'waiting', 'waiting', '', '', NULL, 0, 0);
+INSERT INTO line VALUES (1, '11', 'physical', '1', 'checked', ''), (1, '"12"', 'card', '', 'transferred', 'c'), (3, '31', 'card', '1', 'waiting', ''), (4, '41', 'physical', '1', 'waiting', ''), (5, '51', 'recharge', '1', 'waiting', ''), (6, '61', 'gift', '1', 'waiting', ''), (7, '71', 'card', '1', 'shipped', ''), (8, '81', 'card', '1', 'waiting', '');
 INSERT INTO mark VALUES (1, 'QIMEN_ERP_CHECK', 'e', '', '11'), (2, 'QIMEN_CP_OUT', '', 'd', '');
 `, nil)
 	if err != nil {
@@ -93,8 +95,11 @@ INSERT INTO mark VALUES (1, 'QIMEN_ERP_CHECK', 'e', '', '11'), (2, 'QIMEN_CP_OUT
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if due, err := s.Overdue(t.Context(), now, 10); err != nil || len(due) != 1 || due[0].Number != "3" {
-		t.Errorf("due: %v, %v", due, err)
+	limit := time.UnixMilli(1000).Add(order.RefundAfter)
+	for at, want := range map[time.Time]int{limit: 0, limit.Add(time.Millisecond): 3, now: 3} {
+		if due, err := s.Overdue(t.Context(), at, 10); err != nil || len(due) != want {
+			t.Errorf("due at %v: %v, %v", at, due, err)
+		}
 	}
 	one, two := oneOrder(t, s, "1"), oneOrder(t, s, "2")
 	if l, ok := one.Line(`"12"`); len(one.Lines) != 2 || !ok || l != (order.Line{Number: `"12"`, Kind: order.Card, State: order.Transferred, SupplierCode: "c"}) {

@@ -122,7 +122,8 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.API != "", "api = ?", f.API)
 	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed"
 	return readPage(ctx, s, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq", w.args, f.Limit, maxPage,
-		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15) }, s.scanEvent)
+		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15) },
+		func(row *sqlite.Stmt) (*order.Event, error) { return s.scanEvent(row, f.Sealed) })
 }
 
 // Overdue implements [order.Store].
@@ -136,7 +137,7 @@ func (s *sqliteStore) Overdue(ctx context.Context, now time.Time, limit int) (ke
 	return keys, err
 }
 
-func (s *sqliteStore) scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
+func (s *sqliteStore) scanEvent(row *sqlite.Stmt, open bool) (e *order.Event, err error) {
 	e = &order.Event{
 		Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
 		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
@@ -146,7 +147,7 @@ func (s *sqliteStore) scanEvent(row *sqlite.Stmt) (e *order.Event, err error) {
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
 	}
-	if e.Warnings, err = scanList(row, 8); err != nil || row.ColumnIsNull(15) {
+	if e.Warnings, err = scanList(row, 8); err != nil || !open || row.ColumnIsNull(15) {
 		return e, err
 	}
 	sealed, err := s.key.Open(columnBytes(row, 15), eventPlace(e.ID))

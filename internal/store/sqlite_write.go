@@ -212,7 +212,11 @@ func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Ord
 	if e.Sealed != "" {
 		sealed = s.key.Seal(string(e.Sealed), eventPlace(e.ID))
 	}
-	return exec(s.write, insertEvent, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed)
+	insert := insertEvent
+	if e.API == order.EventRefund { // of a line and a payment there is one already
+		insert += " ON CONFLICT DO NOTHING"
+	}
+	return exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed)
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {

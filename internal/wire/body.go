@@ -24,12 +24,16 @@ const (
 	drainTime = 5 * time.Second
 )
 
+// keepBuffer is how large a buffer may be to be used again: what a large request
+// grew is not kept.
+const keepBuffer = 64 << 10
+
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 func borrow() *bytes.Buffer { return buffers.Get().(*bytes.Buffer) }
 
 func giveBack(b *bytes.Buffer) {
-	if b.Cap() <= 64<<10 { // do not keep what a large request grew
+	if b.Cap() <= keepBuffer {
 		b.Reset()
 		buffers.Put(b)
 	}

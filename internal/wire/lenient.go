@@ -26,7 +26,10 @@ func readLenient(text string) (*contract.Node, error) {
 	return n, nil
 }
 
-var errLenient = errors.New("not JSON, not even nearly")
+var (
+	errLenient = errors.New("not JSON, not even nearly")
+	errNotJSON = errors.New("not JSON")
+)
 
 type lenient struct {
 	text  string

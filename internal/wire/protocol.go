@@ -18,8 +18,6 @@ type Protocol interface {
 	// *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the
 	// body is no answer at all.
 	Unseal(api *contract.API, body []byte) (reply any, err error)
-	// Word words an error as a gateway does.
-	Word(api *contract.API, err error, requestID string) *contract.Refused
 	// Explain says whether a request's signature and time hold, and if not,
 	// which known mistake was made. The error is about [contract.BadRequest]
 	// when it cannot be read at all.

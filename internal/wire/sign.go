@@ -91,7 +91,7 @@ func sign(dst []byte, digest Digest, secret contract.Secret, text string) []byte
 		return upperHex(dst, sumHMAC(sum[:0], sha256.New, secret, text))
 	default:
 		b := scratch.Get().(*[]byte)
-		defer scratch.Put(b)
+		defer giveScratch(b)
 		*b = append(append(append((*b)[:0], secret...), text...), secret...)
 		sum := md5.Sum(*b)
 		return upperHex(dst, sum[:])
@@ -100,6 +100,12 @@ func sign(dst []byte, digest Digest, secret contract.Secret, text string) []byte
 
 // scratch holds texts with their secrets around them.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
+
+func giveScratch(b *[]byte) {
+	if cap(*b) <= keepBuffer {
+		scratch.Put(b)
+	}
+}
 
 func sumHMAC(dst []byte, of func() hash.Hash, secret contract.Secret, text string) []byte {
 	h := hmac.New(of, []byte(secret))

@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"strings"
 
@@ -25,8 +26,8 @@ type Suning struct {
 	// Large has a place for each body over SmallBody that may be in memory; nil
 	// does not limit them.
 	Large chan struct{}
-	// Parsing has a place for each large body whose nodes may be in memory: they
-	// take many times its size. nil does not limit them.
+	// Parsing has a place for each large body that may be parsed at a time: reading
+	// it takes many times its size. nil does not limit them.
 	Parsing chan struct{}
 }
 
@@ -99,7 +100,7 @@ func (Suning) Verify(c *SuningCall, secret contract.Secret) bool {
 // MD5(secret + method + time + key + version + Base64(body)).
 func SignSuning(secret contract.Secret, c *SuningCall) string {
 	b := scratch.Get().(*[]byte)
-	defer scratch.Put(b)
+	defer giveScratch(b)
 	*b = append((*b)[:0], secret...)
 	for _, value := range []string{c.Method, c.Time, c.AppKey, c.Version} {
 		*b = append(*b, value...)
@@ -155,8 +156,9 @@ func (p Suning) Content(c *SuningCall, api *contract.API, strict bool) (*contrac
 	case content.Kind == contract.ListNode && len(content.Parts) == 1:
 		content = content.Parts[0].Node
 	}
-	if content.Kind != contract.ObjectNode && !contract.Blank(content.Text) && content.Kind != contract.NullNode {
-		return nil, contract.About(contract.BadRequest, api.Root()+" is a text")
+	empty := content.Kind == contract.NullNode || content.Kind == contract.TextNode && contract.Blank(content.Text)
+	if content.Kind != contract.ObjectNode && !empty {
+		return nil, contract.About(contract.BadRequest, api.Root()+" is no object")
 	}
 	return content, nil // what is empty holds no fields
 }
@@ -172,11 +174,10 @@ func readDocument(f Format, body string, strict bool) (*contract.Node, error) {
 		}
 		return root, err
 	}
-	read := readLenient
-	if strict {
-		read = contract.ParseJSON
+	if strict && !json.Valid([]byte(text)) {
+		return nil, errNotJSON
 	}
-	document, err := read(text)
+	document, err := readLenient(text)
 	if err != nil {
 		return nil, err
 	}

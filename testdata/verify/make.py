@@ -228,6 +228,8 @@ suning("valid-2", body=JSON)
 suning("valid-3", body="")
 suning("valid-4", body='<?xml version="1.0" encoding="UTF-8"?>\n' + XML + "\n", access_token="hushtoken")
 suning("valid-5", time="2024-06-18 12:10:00")
+SYSTIME = '{"sn_request":{"sn_body":{"getSystime":{}}}}'  # whose time does not matter
+suning("valid-6", "helloworld" + "suning.common.systime.get" + "1999-01-01 00:00:00" + KEY + VERSION + b64(SYSTIME), body=SYSTIME, time="1999-01-01 00:00:00", AppMethod="suning.common.systime.get")
 suning("no-signature", sign="")
 suning("upper-case-hex", upper=True)
 

@@ -11,9 +11,8 @@ WHERE platform = 'suning' AND paid_at IS NOT NULL AND EXISTS (
 -- Parameters that must not be readable at rest, sealed.
 ALTER TABLE event ADD COLUMN sealed BLOB;
 
--- A line is refunded automatically once for each payment; both stand in record.
-CREATE UNIQUE INDEX event_refund ON event (order_id, lines, record) WHERE api = 'ordergate.refund.timeout';
+-- A line is refunded automatically once for each payment: the id is a hash of both.
+CREATE UNIQUE INDEX event_refund ON event (id) WHERE api = 'ordergate.refund.timeout';
 
--- Behind the five texts of a line there may be, from now on: the number of its
--- cards, the payment that was refunded in Unix milliseconds, and whether it
--- accepts a failure, true or false.
+-- Behind the five texts of a line there may be three more, from now on; see
+-- parts.go.
