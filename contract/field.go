@@ -32,7 +32,7 @@ type Field struct {
 	OrderID  bool // it names the order that the call is about
 	Object   bool // its text is a JSON object: within a JSON document it may stand as one
 	MaxChars int  // longest value in characters; 0: no limit
-	MaxItems int  // most entries of a comma-separated value; 0: no limit
+	MaxItems int  // most entries of a comma-separated value; of a list how many are read, and one more; 0: no limit
 	Example  string
 	Text     string  // the page's description
 	Fields   []Field // the members of an object, or of each item of a list; bound to a struct

@@ -79,6 +79,9 @@ func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
 		if row.Item != "" {
 			list, given := n.items(row)
 			found = found || given
+			if row.MaxItems > 0 && len(list) > row.MaxItems {
+				list = list[:row.MaxItems+1] // one more shows that there were more
+			}
 			for _, item := range list {
 				e := reflect.New(l.nested[i].of).Elem()
 				l.nested[i].decode(e, item)
@@ -107,14 +110,19 @@ func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
 // JSON or as repeated XML elements.
 func (n *Node) items(row *Field) (items []*Node, given bool) {
 	lists := n.all(row.Name)
-	if len(lists) != 1 { // an XML element without elements is no item
-		return slices.DeleteFunc(lists, func(n *Node) bool { return n.Kind == TextNode }), len(lists) > 0
+	if len(lists) == 0 {
+		return nil, false
 	}
-	list := lists[0]
-	if list.Kind == ListNode {
+	list := lists[len(lists)-1]
+	if list.Kind == ListNode { // of JSON's members of one name the last counts
 		return list.all(""), true
 	}
-	items = list.all(row.Item)
+	if len(lists) > 1 { // an XML element without elements is no item
+		return slices.DeleteFunc(lists, func(n *Node) bool { return n.Kind == TextNode && Blank(n.Text) }), true
+	}
+	if row.Item != row.Name {
+		items = list.all(row.Item)
+	}
 	if len(items) == 1 && items[0].Kind == ListNode {
 		items = items[0].all("")
 	}
@@ -136,19 +144,17 @@ func (l *layout) misfit(n *Node) bool {
 	for i := range l.rows {
 		row := &l.rows[i]
 		if row.Item != "" {
-			for _, list := range n.all(row.Name) {
-				if list.Kind != ListNode && !list.mayHold() {
-					return true
-				}
+			items, given := n.items(row)
+			if list, _ := n.Get(row.Name); given && list.Kind != ListNode && !list.mayHold() {
+				return true
 			}
-			items, _ := n.items(row)
 			if slices.ContainsFunc(items, func(item *Node) bool { return !item.mayHold() || l.nested[i].misfit(item) }) {
 				return true
 			}
 			continue
 		}
 		part, ok := n.Get(row.Name)
-		if ok && (part.Kind == ObjectNode || part.Kind == ListNode) && row.Fields == nil {
+		if ok && row.Fields == nil && part.Kind != TextNode && part.Kind != NumberNode {
 			return true
 		}
 	}

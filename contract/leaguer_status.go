@@ -81,7 +81,7 @@ var LeaguerStatus = Define[LeaguerStatusRequest, LeaguerStatusReply](API{
 		{Name: "orderItemId", Go: "LineID", Type: String, Required: true, MaxChars: 256, Example: `00000208117601`, Text: "订单行号"},
 		{Name: "supplierCode", Go: "SupplierCode", Type: String, MaxChars: 256, Example: `10042869`, Text: "供应商编码"},
 		{Name: "failReason", Go: "FailReason", Type: String, Example: `充值失败`, Text: "充值失败原因"},
-		{Name: "cardList", Go: "Cards", Type: String, Item: "cardList", Fields: []Field{
+		{Name: "cardList", Go: "Cards", Type: String, Item: "cardList", MaxItems: MaxCards, Fields: []Field{
 			{Name: "cardCode", Go: "Code", Type: String, Secret: true, Example: `1234567899`, Text: "充值卡号"},
 			{Name: "cardSec", Go: "Password", Type: String, Secret: true, Example: `I001XB999`, Text: "充值密码"},
 		}},

@@ -43,6 +43,9 @@ func (n *Node) Get(name string) (*Node, bool) {
 	return nil, false
 }
 
+// Count returns how many parts have a name, nulls left out.
+func (n *Node) Count(name string) int { return len(n.all(name)) }
+
 func (n *Node) all(name string) []*Node {
 	var found []*Node
 	for i := range n.Parts {

@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
@@ -54,7 +56,7 @@ func (cmd *ordersShowCmd) Run(t *terminal) error {
 // showOrder prints an order a line each for itself, its lines and its events.
 func showOrder(t *terminal, o *admin.OrderView) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "order\t%s\t%s\t%s\tseller %s\t%s\n", o.Platform, o.Number, o.Stage, cmp.Or(o.Seller, "-"), labelled("paid", timeText(o.PaidAt)))
+	fmt.Fprintf(w, "order\t%s\t%s\t%s\tseller %s\t%s\n", oneLine(o.Platform), oneLine(o.Number), o.Stage, oneLine(cmp.Or(o.Seller, "-")), labelled("paid", timeText(o.PaidAt)))
 	if err := w.Flush(); err != nil {
 		return err
 	}
@@ -66,7 +68,7 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 		if l.RefundOf != nil {
 			details = append(details, "refunded automatically")
 		}
-		fmt.Fprintf(w, "line\t%s\t%s\t%s\t%s\t%s\n", l.Number, l.Kind, l.State, labelled("quantity", l.Quantity), strings.Join(details, ", "))
+		fmt.Fprintf(w, "line\t%s\t%s\t%s\t%s\t%s\n", oneLine(l.Number), l.Kind, l.State, labelled("quantity", l.Quantity), strings.Join(details, ", "))
 	}
 	if err := w.Flush(); err != nil { // each group has columns of its own
 		return err
@@ -74,11 +76,21 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 	for _, e := range o.Timeline {
 		params := make([]string, 0, len(e.Params))
 		for _, name := range slices.Sorted(maps.Keys(e.Params)) {
-			params = append(params, name+"="+e.Params[name])
+			params = append(params, name+"="+oneLine(e.Params[name]))
 		}
-		fmt.Fprintf(w, "event\t%d\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, cmp.Or(strings.Join(e.Lines, ","), "-"), strings.Join(params, " "))
+		fmt.Fprintf(w, "event\t%d\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, oneLine(cmp.Or(strings.Join(e.Lines, ","), "-")), strings.Join(params, " "))
 	}
 	return w.Flush()
+}
+
+// oneLine keeps what callers sent from moving the cursor or forging lines: control
+// characters show as escapes.
+func oneLine(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return text
+	}
+	quoted := strconv.QuoteToGraphic(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 func labelled(label, text string) string {

@@ -38,6 +38,9 @@ const readyTimeout = 2 * time.Second
 // leave behind is much. Collecting at Go's default costs a fifth of the rate.
 const gcPercent = 400
 
+// memoryLimit makes it run more often once that much is in use.
+const memoryLimit = 512 << 20
+
 type serveCmd struct {
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
 	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
@@ -72,6 +75,9 @@ type gateway struct {
 func (cmd *serveCmd) Run(t *terminal) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
 	}
 	if err := cmd.check(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -24,8 +25,8 @@ type Fault struct {
 	Status         int            `json:"status,omitempty" yaml:"status" doc:"Answers with this HTTP status"`
 	Delay          string         `json:"delay,omitempty" yaml:"delay" doc:"Duration such as 3s that the answer is held back, at most 50s"`
 	DropAfterApply bool           `json:"drop_after_apply,omitempty" yaml:"drop_after_apply" doc:"Carries the call out and closes the connection without an answer"`
-	Times          int            `json:"times,omitempty" yaml:"times" doc:"How many calls get it; absent: all"`
-	Percent        int            `json:"percent,omitempty" yaml:"percent" doc:"How many in a hundred get it; absent: all"`
+	Times          *int           `json:"times,omitempty" yaml:"times" minimum:"1" doc:"How many calls get it; absent: all"`
+	Percent        *int           `json:"percent,omitempty" yaml:"percent" minimum:"1" maximum:"100" doc:"How many in a hundred get it; absent: all"`
 	Hits           int            `json:"hits,omitempty" yaml:"hits" doc:"How many got it so far; ignored on input"`
 }
 
@@ -108,6 +109,8 @@ func (s *Server) showFault(name string, status int) (*faultOutput, error) {
 	return &faultOutput{Status: status, Body: showFault(injection)}, nil
 }
 
+var faultName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
 // ParseFault reads and checks a fault. The error is [order.Mistakes] when it
 // parses and is wrong.
 func ParseFault(name string, data []byte) (order.Injection, error) {
@@ -120,7 +123,22 @@ func ParseFault(name string, data []byte) (order.Injection, error) {
 	}
 	i := order.Injection{
 		Name: name, API: f.Match.API, App: f.Match.App, Order: f.Match.Order,
-		Answer: f.Answer, Body: f.Body, Status: f.Status, DropAfterApply: f.DropAfterApply, Times: f.Times, Percent: f.Percent,
+		Answer: f.Answer, Body: f.Body, Status: f.Status, DropAfterApply: f.DropAfterApply,
+	}
+	if !faultName.MatchString(name) {
+		return i, order.Mistakes{{Location: "name", Text: "is of letters, digits, dots, dashes and underscores, at most 100"}}
+	}
+	for _, count := range []struct {
+		location string
+		given    *int
+		field    *int
+	}{{"times", f.Times, &i.Times}, {"percent", f.Percent, &i.Percent}} {
+		if count.given == nil {
+			continue
+		}
+		if *count.field = *count.given; *count.given == 0 {
+			return i, order.Mistakes{{Location: count.location, Text: "is at least 1; leave it out for all"}}
+		}
 	}
 	if f.Delay != "" {
 		var err error
@@ -143,7 +161,13 @@ func ParseFault(name string, data []byte) (order.Injection, error) {
 func showFault(i order.Injection) Fault {
 	f := Fault{
 		Name: i.Name, Match: FaultMatch{API: i.API, App: i.App, Order: i.Order}, Answer: i.Answer, Body: i.Body, Status: i.Status,
-		DropAfterApply: i.DropAfterApply, Times: i.Times, Percent: i.Percent, Hits: i.Hits,
+		DropAfterApply: i.DropAfterApply, Hits: i.Hits,
+	}
+	if i.Times > 0 {
+		f.Times = &i.Times
+	}
+	if i.Percent > 0 {
+		f.Percent = &i.Percent
 	}
 	if i.Delay > 0 {
 		f.Delay = i.Delay.String()

@@ -34,13 +34,14 @@ func TestFaults(t *testing.T) {
 	for body, where := range map[string]string{
 		`{}`: "answer", `{"answer":"nothing"}`: "answer", `{"answer":"7","status":503}`: "answer", `{"status":1}`: "status", `{"delay":"soon"}`: "delay",
 		`{"delay":"2m"}`: "delay", `{"answer":"7","percent":101}`: "percent", `{"answer":"7","match":{"api":"x"}}`: "match.api", `{"result":{"x":1}}`: "result",
-		`{"name":"g","answer":"7"}`: "name", `{"answers":"7"}`: "body", `[`: "body", `{"answer":"7","drop_after_apply":true}`: "drop_after_apply",
+		`{"name":"g","answer":"7"}`: "name", `{"answers":"7"}`: "body", `{"answer":"7","times":0}`: "times", `{"answer":"7","percent":0}`: "percent", `{"answer":"7","times":-1}`: "times", `[`: "body", `{"answer":"7","drop_after_apply":true}`: "drop_after_apply",
 	} {
 		if got := at(a.do(t, "PUT", "/v1/faults/x", body, 422)); got != where {
 			t.Errorf("%s: at %s, want %s", body, got, where)
 		}
 	}
 	a.do(t, "GET", "/v1/faults/x", "", 404)
+	a.do(t, "PUT", "/v1/faults/%20", `{"answer":"7"}`, 422)
 	a.do(t, "DELETE", "/v1/faults/f", "", 204)
 	a.do(t, "DELETE", "/v1/faults/f", "", 404)
 }

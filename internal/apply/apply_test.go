@@ -200,7 +200,7 @@ func TestResolveRefuses(t *testing.T) {
 			{Key: "c", Protocol: contract.TOP, Secret: "s", Options: map[string]string{"json": "strict"}},
 		},
 		Sessions: []Session{{Token: "", AppKey: ""}},
-		Orders:   []Order{{}, {Platform: "taobao", Number: "1", Lines: []Line{{Kind: &bad, Quantity: &empty, State: &wrong}}}},
+		Orders:   []Order{{}, {Platform: "taobao", Number: "1", Lines: []Line{{Kind: &bad, Quantity: &empty, State: &wrong}, {Number: "1"}, {Number: "1"}}}},
 	}
 	_, err := d.Resolve()
 	mistakes, ok := errors.AsType[order.Mistakes](err)
@@ -215,7 +215,7 @@ func TestResolveRefuses(t *testing.T) {
 		"apps[0].key", "apps[0].protocol", "apps[0].authority", "apps[0].topics[1]", "apps[0].ip_allow[1]", "apps[0].rate", "apps[1].secret", "apps[2].key",
 		"apps[3].options.json", "apps[3].options.no_such", "apps[4].options.json",
 		"sessions[0].token", "sessions[0].app_key", "orders[0].number", "orders[0].platform",
-		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity",
+		"orders[1].lines[0].number", "orders[1].lines[0].kind", "orders[1].lines[0].state", "orders[1].lines[0].quantity", "orders[1].lines[2].number",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want - got +\n%s\n%v", diff, err)

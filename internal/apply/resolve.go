@@ -185,11 +185,17 @@ func (r *resolver) order(at string, o Order) order.Import {
 	}
 	if o.Seller == "" && o.Platform == order.Suning {
 		out.Seller = supplier(o)
+		out.AnySeller = out.Seller == ""
 	}
 	if o.PaidAt != nil {
 		out.PaidAt = (*time.Time)(o.PaidAt)
 	}
+	listed := map[string]bool{}
 	for i, l := range o.Lines {
+		if listed[l.Number] {
+			r.wrong(fmt.Sprintf("%slines[%d].number", at, i), "%q is listed twice", l.Number)
+		}
+		listed[l.Number] = true
 		out.Lines = append(out.Lines, r.line(fmt.Sprintf("%slines[%d].", at, i), o, l))
 	}
 	return out

@@ -56,6 +56,7 @@ func suningDecodeAndCheck(tb testing.TB) func() {
 	return func() {
 		body.Reset(q.body)
 		c := g.intake.openSuning(w, r, wire.Suning{})
+		defer c.Release()
 		if err := walk(SuningChecks, OfBoth, c); err != nil {
 			tb.Fatal(err)
 		}

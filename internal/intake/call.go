@@ -132,7 +132,7 @@ func (c *call) methodAllowed() error { return c.app.Permits(c.rule.API.Method) }
 
 // within reports whether a call's time is near enough.
 func (c *call) within(at time.Time) bool {
-	off := c.now.Sub(at).Abs()
+	off := wire.Off(c.now, at).Abs()
 	if off > wire.Tolerance {
 		// Only Java forces GMT+8; other SDKs use the zone of their machine.
 		c.server.Log.Info("the call's time is off; it must be GMT+8", "id", c.id, "time", at.Format(contract.TimeLayout), "off", off.Round(time.Second))

@@ -60,6 +60,7 @@ func together(a, b *order.Injection) *order.Injection {
 // its end.
 func (c *call) disturb(w http.ResponseWriter) (ended bool) {
 	if c.injection.Delay > 0 {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is read; a late deadline would end the wait
 		t := time.NewTimer(c.injection.Delay)
 		defer t.Stop()
 		select {

@@ -7,6 +7,8 @@ import (
 	"path"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
 )
@@ -33,7 +35,7 @@ type Outcome struct {
 func (s *Server) Handler() http.Handler {
 	large := make(chan struct{}, largeBodies)
 	top := wire.TOP{Large: large}
-	suning := wire.Suning{Large: large, Parsing: make(chan struct{}, largeParsed)}
+	suning := wire.Suning{Large: large, Parsing: semaphore.NewWeighted(parsedAtOnce)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// A mux would redirect a stray slash, which no SDK follows.
 		switch at := path.Clean("/" + r.URL.Path); at {
@@ -53,9 +55,9 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// How many bodies over wire.SmallBody may be in memory at once, and of how many
-// the nodes.
+// How many bodies over wire.SmallBody may be in memory at once, and how many bytes
+// of messages may be parsed at a time.
 const (
-	largeBodies = 64
-	largeParsed = 2
+	largeBodies  = 64
+	parsedAtOnce = 2 * wire.MaxBody
 )

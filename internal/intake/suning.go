@@ -15,18 +15,22 @@ func (s *Server) serveSuning(w http.ResponseWriter, r *http.Request, suning wire
 	}
 	started := time.Now()
 	c := s.openSuning(w, r, suning)
+	defer c.Release()
 	err := c.guarded(func() error { return walk(SuningChecks, OfBoth, c) })
 	if err == nil {
 		err = s.commit(c.ctx, c.work.Tasks)
 	}
+	if !c.read {
+		wire.Discard(w, r)
+	}
 	c.send(w, c.finish(started, err))
 }
 
-// openSuning reads the request of a call.
+// openSuning reads the headers of a call. The body waits until its caller is
+// known: strangers take no place of a large one.
 func (s *Server) openSuning(w http.ResponseWriter, r *http.Request, suning wire.Suning) *suningCall {
-	c := &suningCall{call: s.newCall(suning, r), suning: suning}
-	c.SuningCall, c.unread = suning.Open(w, r)
-	c.now = s.Clock() // after the body, which may have taken its time
+	c := &suningCall{call: s.newCall(suning, r), SuningCall: suning.Head(r), suning: suning, writer: w}
+	c.now = s.Clock()
 	c.method, c.key = c.Method, c.AppKey
 	c.format, _ = c.Format()
 	return c

@@ -1,7 +1,9 @@
 package intake
 
 import (
+	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 
 	"github.com/ordergate/ordergate/contract"
@@ -34,8 +36,10 @@ var SuningChecks = []Check[*suningCall]{
 type suningCall struct {
 	call
 	*wire.SuningCall
-	suning  wire.Suning
-	content *contract.Node
+	suning   wire.Suning
+	writer   http.ResponseWriter
+	read     bool  // the body is
+	argument error // what the rows of the API refuse
 }
 
 func (c *suningCall) named() error {
@@ -79,7 +83,10 @@ func (c *suningCall) appKnown() error {
 	return nil
 }
 
-func (c *suningCall) whole() error { return c.unread }
+func (c *suningCall) whole() error {
+	c.read = true
+	return c.suning.Read(c.writer, c.http, c.SuningCall)
+}
 
 func (c *suningCall) signed() error {
 	if c.app.AnyCaseSign() {
@@ -129,15 +136,14 @@ func (c *suningCall) withinRate() error {
 }
 
 func (c *suningCall) contained() (err error) {
-	c.content, err = c.suning.Content(c.SuningCall, c.rule.API, c.app.StrictJSON())
+	c.request, err = c.suning.Parse(c.ctx, c.SuningCall, c.rule.API, c.app.StrictJSON())
+	if errors.Is(err, contract.MissingArgument) || errors.Is(err, contract.BadArgument) {
+		c.argument, err = err, nil
+	}
 	return err
 }
 
-func (c *suningCall) arguments() (err error) {
-	c.request, err = c.rule.API.DecodeNode(c.content)
-	c.content = nil // it takes many times what the request does
-	return err
-}
+func (c *suningCall) arguments() error { return c.argument }
 
 func (c *suningCall) judged() error {
 	var warnings []string

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
@@ -343,6 +344,13 @@ func TestSuningTransport(t *testing.T) {
 	if w := events[4].Warnings; !slices.Equal(w, []string{order.WarnVersion.Code}) || len(events[0].Warnings) != 0 {
 		t.Errorf("warnings %v", w)
 	}
+	g.now = noon.Add(999 * time.Millisecond) // times come in whole seconds, clocks do not
+	early := newSuning(lineStatus("0", "190"))
+	header("AppRequestTime", "2024-06-18 11:50:00")(early)
+	if got := g.suning(t, early); got.Result != "Y" {
+		t.Errorf("10 minutes and some milliseconds late: %s", got.Body)
+	}
+	g.now = noon
 	for name, value := range map[string]string{"a second late": "2024-06-18 11:49:59", "a date": "2024-06-18", "milliseconds": "1718683200000", "slashes": "2024/06/18 12:00:00"} {
 		r := newSuning(lineStatus("1", "180"))
 		header("AppRequestTime", value)(r)

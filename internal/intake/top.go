@@ -11,6 +11,7 @@ import (
 func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP) {
 	started := time.Now()
 	c := s.openTOP(w, r, top, top.Open)
+	defer c.Release()
 	err := c.guarded(func() error { return walk(TOPChecks, OfBoth, c) })
 	if err == nil {
 		err = s.commit(c.ctx, c.work.Tasks)
@@ -23,6 +24,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP) 
 func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP) {
 	started := time.Now()
 	c := s.openTOP(w, r, top, top.OpenBatch)
+	defer c.Release()
 	c.batch = true
 	var batch *wire.Batch
 	err := c.guarded(func() (err error) {

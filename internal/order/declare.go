@@ -21,6 +21,7 @@ type Declared struct {
 // not listed stay as they are.
 type Import struct {
 	Key
+	AnySeller    bool // Key names none: the only order of the number is meant, else one without a seller
 	Buyer        *string
 	BuyerOpenUID *string
 	PaidAt       *time.Time
@@ -65,6 +66,9 @@ func Declare(d Declared) *Task {
 		if !seen[o.Key] {
 			seen[o.Key] = true
 			t.Orders = append(t.Orders, o.Key)
+			if o.AnySeller {
+				t.Numbers = append(t.Numbers, o.number())
+			}
 		}
 	}
 	for _, a := range d.Apps {
@@ -96,6 +100,13 @@ func (d Declared) decide(v *View) (Decision, error) {
 	}
 	scratch := map[Key]*Order{}
 	for i, in := range d.Orders {
+		if in.AnySeller {
+			var ok bool
+			if in.Key, ok = in.resolve(v); !ok {
+				mistakes = append(mistakes, Mistake{fmt.Sprintf("orders[%d].seller", i), fmt.Sprintf("several sellers have an order %s; name one", in.Number)})
+				continue
+			}
+		}
 		o, again := scratch[in.Key]
 		if !again { // a second row of one order builds on the first
 			o = v.Orders[in.Key].clone()
@@ -126,6 +137,18 @@ func merge(declared, stored *App) (*App, bool) {
 	merged := *declared
 	merged.Secret, merged.OldSecret, merged.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
 	return &merged, true
+}
+
+func (in Import) number() NumberKey { return NumberKey{Platform: in.Platform, Number: in.Number} }
+
+// resolve finds the order that is meant when no seller is named, and false when
+// several may be.
+func (in Import) resolve(v *View) (Key, bool) {
+	named := v.Named[in.number()]
+	if len(named) == 1 {
+		return named[0].Key, true
+	}
+	return in.Key, len(named) == 0
 }
 
 func (in Import) change(o *Order) Change {

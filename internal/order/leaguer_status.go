@@ -234,15 +234,7 @@ func isCount(quantity string, n int) bool {
 // follow records what an upstream's call says, without a check that needs the
 // ledger.
 func (r *reported) follow(v *View) (Decision, error) {
-	o := v.Orders[r.unknown()]
-	l, known := o.Line(r.LineID)
-	for _, other := range v.Named[r.number()] {
-		if !known {
-			if l, known = other.Line(r.LineID); known {
-				o = other
-			}
-		}
-	}
+	o, l, known := r.followed(v)
 	if !known {
 		l = Line{Number: r.LineID, Kind: Unknown, State: o.Reached, SupplierCode: o.Seller}
 		if len(o.Lines) >= MaxLines {
@@ -254,6 +246,26 @@ func (r *reported) follow(v *View) (Decision, error) {
 		l.Cards = max(l.Cards, len(r.Cards))
 	}
 	return r.accept(o, l), nil
+}
+
+// followed finds the order that an upstream's call is about, and its line: the one
+// of the supplier, else another that has the line, else, when the call names no
+// supplier, any of the number.
+func (r *reported) followed(v *View) (o *Order, l Line, known bool) {
+	o = v.Orders[r.unknown()]
+	if l, known = o.Line(r.LineID); known {
+		return o, l, true
+	}
+	named := v.Named[r.number()]
+	for _, other := range named {
+		if l, known = other.Line(r.LineID); known {
+			return other, l, true
+		}
+	}
+	if !o.Exists() && r.supplier() == "" && len(named) > 0 {
+		o = named[0]
+	}
+	return o, Line{}, false
 }
 
 func (r *reported) accept(o *Order, l Line) Decision {

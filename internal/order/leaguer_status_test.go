@@ -411,6 +411,17 @@ func TestStatusUpstream(t *testing.T) {
 	if d, _, err := send("180", elsewhere); err != nil || d.Orders[0].Key != elsewhere.Key {
 		t.Errorf("a line that is known: %v, %+v", err, d)
 	}
+	other := order.Fresh(order.Key{Platform: order.Suning, Seller: "elsewhere", Number: "1"}) // without the line
+	other.Apply(order.Change{Key: other.Key, Header: other.Header, Lines: []order.Line{{Number: "7", Kind: order.Card}}}, now)
+	call := statusCall("180")
+	call.App.Authority, call.App.SupplierCode = order.Upstream, ""
+	if d, _, err := decide(t, call, now, other); err != nil || d.Orders[0].Key != other.Key {
+		t.Errorf("another line of an order, no supplier named: %v, %+v", err, d)
+	}
+	call.Request.(*contract.LeaguerStatusRequest).SupplierCode = "named"
+	if d, _, err := decide(t, call, now, other); err != nil || d.Orders[0].Key.Seller != "named" {
+		t.Errorf("another supplier's order: %v, %+v", err, d)
+	}
 	mine := virtual(order.Card, order.Waiting, "1")
 	if d, _, err := send("180", mine, elsewhere); err != nil || d.Orders[0].Key != mine.Key {
 		t.Errorf("two orders of the number: %v, %+v", err, d)

@@ -73,6 +73,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"lists filter and page":                      testLists,
 	"work orders and event ids are kept":         testWorkOrders,
 	"orders are found by their number":           testNumbers,
+	"an import may leave the seller out":         testImportByNumber,
 	"virtual lines and sealed cards are kept":    testVirtualLines,
 	"late lines are refunded once":               testSweep,
 	"a refusal may come with a change":           testRefusalWithChange,

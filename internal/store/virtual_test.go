@@ -72,6 +72,26 @@ func testNumbers(t *testing.T, db database) {
 	}
 }
 
+// An import that names no seller means the only order of its number.
+func testImportByNumber(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	quantity := "3"
+	unnamed := func() *order.Task {
+		return order.Declare(order.Declared{Orders: []order.Import{{Key: order.Key{Platform: order.Suning, Number: "1"}, AnySeller: true, Lines: []order.ImportLine{{Number: "1", Quantity: &quantity}}}}})
+	}
+	commit(t, s, suningOrder("1", "x", now, order.Card))
+	commit(t, s, unnamed())
+	if found := suningOrders(t, s, "1"); len(found) != 1 || found[0].Lines[0].Quantity != "3" || found[0].Lines[0].Kind != order.Card {
+		t.Errorf("orders %+v", found)
+	}
+	task := unnamed()
+	commit(t, s, suningOrder("1", "y", now, order.Card), task)
+	var mistakes order.Mistakes
+	if !errors.As(task.Err, &mistakes) || mistakes[0].Location != "orders[0].seller" {
+		t.Errorf("of two sellers: %v", task.Err)
+	}
+}
+
 func testVirtualLines(t *testing.T, db database) {
 	yes := true
 	s := db(t, options(t))

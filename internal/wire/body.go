@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -39,30 +40,53 @@ func giveBack(b *bytes.Buffer) {
 	}
 }
 
-// receive reads a body within its limits. A large one has taken a place, unless
-// there are none to take.
-func receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer, places chan struct{}) (large bool, err error) {
+// How long a large body waits for a place, and how long it may take to arrive once
+// it has one: places are few.
+const (
+	placeTime = 2 * time.Second
+	largeTime = 10 * time.Second
+)
+
+// receive reads a body within its limits. A large one takes a place, which the
+// caller releases when nothing of the body is needed any more; release is nil when
+// none was taken.
+func receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer, places chan struct{}) (release func(), err error) {
 	if r.ContentLength == 0 || r.Body == nil {
-		return false, nil
+		return nil, nil
 	}
 	if r.ContentLength > MaxBody {
-		return false, drain(w, r)
+		return nil, drain(w, r)
 	}
 	if _, err := body.ReadFrom(io.LimitReader(r.Body, SmallBody)); err != nil || body.Len() < SmallBody {
-		return false, err
+		return nil, err
 	}
-	if places != nil {
-		select {
-		case places <- struct{}{}:
-			large = true
-		default:
-			return false, contract.Busy
-		}
+	if release, err = take(r.Context(), places); err != nil {
+		return nil, err
 	}
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody)); err != nil || body.Len() <= MaxBody {
-		return large, err
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(largeTime)) // where there is no connection, nobody is slow
+	_, err = body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody))
+	_ = deadline.SetReadDeadline(time.Time{})
+	if err != nil || body.Len() <= MaxBody {
+		return release, err
 	}
-	return large, drain(w, r)
+	return release, drain(w, r)
+}
+
+// take takes a place, if there are any to take.
+func take(ctx context.Context, places chan struct{}) (release func(), err error) {
+	if places == nil {
+		return nil, nil
+	}
+	late := time.NewTimer(placeTime)
+	defer late.Stop()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	return nil, contract.Busy
 }
 
 // drain throws the rest of a body over MaxBody away.
@@ -73,6 +97,14 @@ func drain(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Connection", "close")
 	return errors.New("body over 1 MiB")
+}
+
+// Discard throws the body of a refused request away, so that its caller reads the
+// answer.
+func Discard(w http.ResponseWriter, r *http.Request) {
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime)); err == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, MaxBody)
+	}
 }
 
 // unreadable is why a body was not read, as a fault.

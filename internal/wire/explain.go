@@ -116,7 +116,7 @@ func (f *Finding) judgeTime(text string, parse func(string) (time.Time, bool), n
 	if !ok {
 		return f.is(BadTimestamp, text)
 	}
-	f.Off = now.Sub(t)
+	f.Off = Off(now, t)
 	switch {
 	case f.Off.Abs() <= Tolerance:
 		return f

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"crypto/md5"
 	"crypto/subtle"
 	"encoding/base64"
@@ -9,6 +10,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -24,11 +27,12 @@ const (
 // value works.
 type Suning struct {
 	// Large has a place for each body over SmallBody that may be in memory; nil
-	// does not limit them.
+	// does not limit them. A call gives its place back by [SuningCall.Release].
 	Large chan struct{}
-	// Parsing has a place for each large body that may be parsed at a time: reading
-	// it takes many times its size. nil does not limit them.
-	Parsing chan struct{}
+	// Parsing has room for the texts that may be parsed at a time, in bytes: reading
+	// them takes many times their size. nil does not limit them; else it must have
+	// room for MaxBody.
+	Parsing *semaphore.Weighted
 }
 
 // SuningCall is one received request: the protocol's parameters from its headers,
@@ -40,9 +44,10 @@ type SuningCall struct {
 	Version string // versionNo
 	Sign    string // signInfo
 	Token   string // access_token
-	Body    string
+	Body    string // once it is read
 
-	format string
+	format  string
+	release func() // gives the place of a large body back; nil: it took none
 }
 
 // Names of the protocol's parameters, as its SDKs spell the headers. Servers
@@ -57,25 +62,35 @@ const (
 	headerToken   = "access_token"
 )
 
-// Open reads a request. The call is never nil: when the error is about
-// [contract.BadRequest] or [contract.Busy] it holds what the headers say.
-func (p Suning) Open(w http.ResponseWriter, r *http.Request) (*SuningCall, error) {
+// Head reads the headers of a request.
+func (Suning) Head(r *http.Request) *SuningCall {
 	h := r.Header
-	c := &SuningCall{
+	return &SuningCall{
 		Method: h.Get(headerMethod), Time: h.Get(headerTime), AppKey: h.Get(headerKey), Version: h.Get(headerVersion),
 		Sign: h.Get(headerSign), Token: h.Get(headerToken), format: h.Get(headerFormat),
 	}
+}
+
+// Read reads the body of a call. The error is about [contract.BadRequest] or
+// [contract.Busy].
+func (p Suning) Read(w http.ResponseWriter, r *http.Request, c *SuningCall) error {
 	body := borrow()
 	defer giveBack(body)
-	large, err := receive(w, r, body, p.Large)
-	if large {
-		defer func() { <-p.Large }()
-	}
-	if err != nil {
-		return c, unreadable(err)
+	var err error
+	if c.release, err = receive(w, r, body, p.Large); err != nil {
+		return unreadable(err)
 	}
 	c.Body = body.String()
-	return c, nil
+	return nil
+}
+
+// Release gives the place of a large body back. Nothing of the call may be used
+// afterwards.
+func (c *SuningCall) Release() {
+	if c.release != nil {
+		c.release()
+		c.release = nil
+	}
 }
 
 // Format returns how a call wants its answer, and false when it names a format
@@ -122,17 +137,30 @@ const (
 	errorNode    = "sn_error"
 )
 
-// Content returns what the body holds for an API. Strict refuses what is not quite
+// Parse reads the body as a request of an API. Strict refuses what is not quite
 // JSON. The error is about [contract.BadFormat], [contract.BadRequest],
-// [contract.MissingBody] or [contract.SeveralNodes].
-func (p Suning) Content(c *SuningCall, api *contract.API, strict bool) (*contract.Node, error) {
+// [contract.MissingBody] or [contract.SeveralNodes]; then, of the API's rows, about
+// [contract.MissingArgument] or [contract.BadArgument].
+func (p Suning) Parse(ctx context.Context, c *SuningCall, api *contract.API, strict bool) (request any, err error) {
+	if p.Parsing != nil {
+		n := int64(len(c.Body))
+		if err := p.Parsing.Acquire(ctx, n); err != nil {
+			return nil, err
+		}
+		defer p.Parsing.Release(n)
+	}
+	content, err := c.content(api, strict)
+	if err != nil {
+		return nil, err
+	}
+	return api.DecodeNode(content)
+}
+
+// content returns what the body holds for an API.
+func (c *SuningCall) content(api *contract.API, strict bool) (*contract.Node, error) {
 	format, ok := c.Format()
 	if !ok {
 		return nil, contract.BadFormat
-	}
-	if p.Parsing != nil && len(c.Body) > SmallBody {
-		p.Parsing <- struct{}{}
-		defer func() { <-p.Parsing }()
 	}
 	root, err := readDocument(format, c.Body, strict)
 	if err != nil {
@@ -142,6 +170,8 @@ func (p Suning) Content(c *SuningCall, api *contract.API, strict bool) (*contrac
 	switch {
 	case !ok:
 		return nil, contract.MissingBody
+	case root.Count(bodyNode) > 1:
+		return nil, contract.SeveralNodes
 	case len(body.Parts) == 0 && len(api.Request) == 0: // of an API without parameters the node says nothing
 		return body, nil
 	case len(body.Parts) > 1:
@@ -182,7 +212,7 @@ func readDocument(f Format, body string, strict bool) (*contract.Node, error) {
 		return nil, err
 	}
 	root, ok := document.Get(requestRoot)
-	if !ok || document.Kind != contract.ObjectNode {
+	if !ok || document.Kind != contract.ObjectNode || document.Count(requestRoot) > 1 {
 		return nil, errNoRoot
 	}
 	return root, nil

@@ -16,7 +16,7 @@ const (
 	suningXML  = "text/xml;charset=UTF-8"
 )
 
-var errNoRoot = errors.New("no " + requestRoot)
+var errNoRoot = errors.New("not one " + requestRoot)
 
 // Reply writes what an API answers, in one line: some clients read no more. It
 // has no request id.

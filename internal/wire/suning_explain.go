@@ -34,8 +34,8 @@ func IsSuning(r *http.Request) bool {
 
 // Explain implements [Protocol].
 func (p Suning) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
-	c, err := p.Open(nowhere{}, r)
-	if err != nil {
+	c := p.Head(r)
+	if err := p.Read(nowhere{}, r, c); err != nil {
 		return nil, err
 	}
 	// The body may hold cards: it is named, not shown.

@@ -69,8 +69,8 @@ func suningRequest(body, sign string, json bool) *http.Request {
 
 func openSuning(t testing.TB, r *http.Request) *wire.SuningCall {
 	t.Helper()
-	c, err := wire.Suning{}.Open(httptest.NewRecorder(), r)
-	if err != nil {
+	c := wire.Suning{}.Head(r)
+	if err := (wire.Suning{}).Read(httptest.NewRecorder(), r, c); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -157,11 +157,7 @@ func TestSuningCaptures(t *testing.T) {
 		if got, want := (wire.Suning{}).Verify(c, recorded.Secret), recorded.Expect == "valid"; got != want {
 			t.Errorf("%s: signature valid %t, want %t", recorded.ID, got, want)
 		}
-		content, err := wire.Suning{}.Content(c, contract.LeaguerStatus, false)
-		if err != nil {
-			t.Fatalf("%s: %v", recorded.ID, err)
-		}
-		request, err := contract.LeaguerStatus.DecodeNode(content)
+		request, err := wire.Suning{}.Parse(t.Context(), c, contract.LeaguerStatus, false)
 		if err != nil {
 			t.Fatalf("%s: %v", recorded.ID, err)
 		}
@@ -236,6 +232,12 @@ func TestSuningContent(t *testing.T) {
 		{"surrogates", inJSON(ids + `,"failReason":"\ud83d\ude00\ud83d"`), &contract.LeaguerStatusRequest{Status: "180", OrderID: "1", LineID: "2", FailReason: "😀\ufffd"}, nil},
 		{"a text for a list", inJSON(ids + `,"cardList":"abc"`), nil, contract.BadRequest},
 		{"a number for a list", inJSON(ids + `,"cardList":5`), nil, contract.BadRequest},
+		{"two lists of a name: the last counts", inJSON(ids + `,"cardList":[{"cardCode":"x"}],"cardList":[{"cardCode":"c","cardSec":"p"}]`), ok(one...), nil},
+		{"a boolean for a text", inJSON(`"iqStatus":true,"orderId":"1","orderItemId":"2"`), nil, contract.BadRequest},
+		{"a boolean in a card", inJSON(ids + `,"cardList":[{"cardCode":false,"cardSec":"p"}]`), nil, contract.BadRequest},
+		{"two bodies", `{"sn_request":{"sn_body":{"addLeaguerstatus":{` + ids + `}},"sn_body":{"addLeaguerstatus":{` + ids + `}}}}`, nil, contract.SeveralNodes},
+		{"two roots of a name", `{"sn_request":{"sn_body":{"addLeaguerstatus":{` + ids + `}}},"sn_request":{"sn_body":{"addLeaguerstatus":{` + ids + `}}}}`, nil, contract.BadRequest},
+		{"1003 cards are read as 1001", inJSON(ids + `,"cardList":[` + strings.Repeat(`{"cardCode":"c","cardSec":"p"},`, 1002) + `{"cardCode":"c","cardSec":"p"}]`), ok(slices.Repeat(one, 1001)...), nil},
 		{"texts for cards", inJSON(ids + `,"cardList":["abc"]`), nil, contract.BadRequest},
 		{"lists for cards", inJSON(ids + `,"cardList":[[{"cardCode":"c"}]]`), nil, contract.BadRequest},
 		{"a blank text for a card", inJSON(ids + `,"cardList":[""]`), ok(contract.Card{}), nil},
@@ -268,6 +270,8 @@ func TestSuningContent(t *testing.T) {
 		{"GBK in a text", inXML(idsXML + "<failReason>\xb3\xe4</failReason>"), &contract.LeaguerStatusRequest{Status: "180", OrderID: "1", LineID: "2", FailReason: "\ufffd"}, nil},
 		{"one card, xml", inXML(idsXML + `<cardList><cardCode>c</cardCode><cardSec>p</cardSec></cardList>`), ok(one...), nil},
 		{"two cards, xml", inXML(`<cardList><cardCode>c</cardCode><cardSec>p</cardSec></cardList>` + idsXML + `<cardList><cardCode>c</cardCode><cardSec>p</cardSec></cardList>`), ok(card, card), nil},
+		{"two bodies, xml", `<sn_request><sn_body><addLeaguerstatus>` + idsXML + `</addLeaguerstatus></sn_body><sn_body><addLeaguerstatus>` + idsXML + `</addLeaguerstatus></sn_body></sn_request>`, nil, contract.SeveralNodes},
+		{"cards in a wrapper are none, xml", inXML(idsXML + `<cardList><cardList><cardCode>c</cardCode><cardSec>p</cardSec></cardList></cardList>`), ok(contract.Card{}), nil},
 		{"an empty list, xml", inXML(idsXML + `<cardList/>`), ok(), nil},
 		{"an empty element among cards", inXML(idsXML + `<cardList/><cardList><cardCode>c</cardCode><cardSec>p</cardSec></cardList>`), ok(one...), nil},
 		{"a blank card, xml", inXML(idsXML + `<cardList><cardCode/><cardSec/></cardList>`), ok(contract.Card{}), nil},
@@ -294,11 +298,7 @@ func TestSuningContent(t *testing.T) {
 	} {
 		json := !strings.Contains(c.name, "xml") && !strings.HasPrefix(strings.TrimSpace(c.body), "<") || c.name == "XML"
 		call := openSuning(t, suningRequest(c.body, "", json))
-		content, err := wire.Suning{}.Content(call, contract.LeaguerStatus, false)
-		var got any
-		if err == nil {
-			got, err = contract.LeaguerStatus.DecodeNode(content)
-		}
+		got, err := wire.Suning{}.Parse(t.Context(), call, contract.LeaguerStatus, false)
 		if !errors.Is(err, c.fault) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.fault)
 			continue
@@ -311,17 +311,17 @@ func TestSuningContent(t *testing.T) {
 		inJSON("'iqStatus':'180'"), inJSON("\"iqStatus\":\"1\n\""), inJSON(ids + `,"x":None`), inJSON(ids + `,"x":"\'"`), inJSON(ids + `,"x":[` + strings.Repeat("0,", 200_000) + `0]`),
 		inJSON(ids + `,"x":` + strings.Repeat("[", 101) + strings.Repeat("]", 101)),
 	} {
-		if _, err := (wire.Suning{}).Content(openSuning(t, suningRequest(body, "", true)), contract.LeaguerStatus, true); !errors.Is(err, contract.BadRequest) {
+		if _, err := openSuning(t, suningRequest(body, "", true)).Content(contract.LeaguerStatus, true); !errors.Is(err, contract.BadRequest) {
 			t.Errorf("strict, %.100q: %v", body, err)
 		}
 	}
 	call := openSuning(t, suningRequest(inJSON(ids), "", true))
 	call2 := suningRequest(inJSON(ids), "", true)
 	call2.Header.Set("Format", "yaml")
-	if _, err := (wire.Suning{}).Content(openSuning(t, call2), contract.LeaguerStatus, true); !errors.Is(err, contract.BadFormat) {
+	if _, err := openSuning(t, call2).Content(contract.LeaguerStatus, true); !errors.Is(err, contract.BadFormat) {
 		t.Errorf("format yaml: %v", err)
 	}
-	if _, err := (wire.Suning{}).Content(call, contract.LeaguerStatus, true); err != nil {
+	if _, err := call.Content(contract.LeaguerStatus, true); err != nil {
 		t.Errorf("strict, what is JSON: %v", err)
 	}
 }
@@ -412,8 +412,8 @@ func FuzzLenientJSON(f *testing.F) {
 		body := `{"sn_request":{"sn_body":{"getY":{"x":` + text + `}}}}`
 		call := openSuning(t, suningRequest(body, "", true))
 		api := contract.Define[struct{}, struct{}](contract.API{Method: "suning.x.y.get", Protocol: contract.Suning})
-		strict, strictErr := wire.Suning{}.Content(call, api, true)
-		lenient, lenientErr := wire.Suning{}.Content(call, api, false)
+		strict, strictErr := call.Content(api, true)
+		lenient, lenientErr := call.Content(api, false)
 		if strictErr == nil && lenientErr != nil {
 			t.Fatalf("%q is taken as JSON and refused otherwise: %v", text, lenientErr)
 		}
@@ -451,7 +451,7 @@ func FuzzXML(f *testing.F) {
 	api := contract.Define[struct{}, struct{}](contract.API{Method: "suning.x.y.get", Protocol: contract.Suning})
 	f.Fuzz(func(t *testing.T, text string) {
 		body := `<sn_request><sn_body><getY>` + text + `</getY></sn_body></sn_request>`
-		content, err := wire.Suning{}.Content(openSuning(t, suningRequest(body, "", false)), api, false)
+		content, err := openSuning(t, suningRequest(body, "", false)).Content(api, false)
 		if err != nil {
 			return
 		}

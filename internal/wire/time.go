@@ -10,6 +10,15 @@ import (
 // Tolerance is how far a call's time may be off, either way.
 const Tolerance = 10 * time.Minute
 
+// Off is how far a call's time lies behind now. A time in whole seconds is compared
+// in whole seconds.
+func Off(now, at time.Time) time.Duration {
+	if at.Nanosecond() == 0 {
+		now = now.Truncate(time.Second)
+	}
+	return now.Sub(at)
+}
+
 // ParseTimestamp reads a call's timestamp: a time as contract.ParseTime reads
 // it, or the 13 digits of Unix milliseconds that the vendor's old Python SDK
 // sends.

@@ -9,11 +9,10 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
-// Limits of a document, XML or JSON. A megabyte of the smallest cards that a call
-// can hold stays below maxNodes.
+// Limits of a document, XML or JSON. A thousand cards have 3,000 nodes.
 const (
 	maxDepth = 100
-	maxNodes = 150_000
+	maxNodes = 65_536
 )
 
 var (
