@@ -17,8 +17,8 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// Client calls a gateway for one app of one protocol. Its methods may be called at the same
-// time; its fields must not change meanwhile.
+// Client calls a gateway for one app of one protocol. Its methods may be called
+// at the same time; its fields must not change meanwhile.
 type Client struct {
 	URL     string          // https://eco.taobao.com, https://open.suning.com; without a path, the protocol's is added
 	AppKey  string          // the app's

@@ -18,9 +18,12 @@ func (a *API) Answer(text string) (err error, found bool) {
 		}
 	}
 	for _, r := range rows {
+		if text == r.Code {
+			return r, true
+		}
 		if r.covers(text) {
 			before, _ := r.before()
-			return opened(r, strings.TrimPrefix(text, before), text != r.Code), true
+			return About(r, strings.TrimPrefix(text, before)), true
 		}
 	}
 	if a.Protocol == TOP {
@@ -34,15 +37,21 @@ func (a *API) Answer(text string) (err error, found bool) {
 	return nil, false
 }
 
+// oneSecond is what the answer of a ban leaves open, unless it is given.
+const oneSecond = "1"
+
 func answerTOP(text string) (err error, found bool) {
 	code, detail, open := strings.Cut(text, ":")
 	for f := BadEncoding; f < faultCount; f++ {
 		row := &TOPFaults[f]
+		if row.Code == "" { // Suning's
+			continue
+		}
+		named := text == row.Code || row.SubCode != "" && (text == row.SubCode || text == row.Code+" "+row.SubCode)
 		switch {
-		case row.Code == "":
-		case strings.Contains(row.SubText, "%s") && (text == row.SubCode || text == row.Code+" "+row.SubCode || text == row.Code):
-			return About(f, "1"), true // seconds
-		case row.SubCode != "" && (text == row.SubCode || text == row.Code+" "+row.SubCode), text == row.Code:
+		case named && strings.Contains(row.SubText, "%s"):
+			return About(f, oneSecond), true
+		case named:
 			return f, true
 		case open && code == row.Code && strings.Contains(row.Text+row.SubText, "%s"):
 			return About(f, detail), true
@@ -53,11 +62,4 @@ func answerTOP(text string) (err error, found bool) {
 		return About(BackendOther, strings.TrimPrefix(text, BackendOther.Code)), true
 	}
 	return row, row != nil
-}
-
-func opened(row error, detail string, open bool) error {
-	if !open {
-		return row
-	}
-	return About(row, detail)
 }

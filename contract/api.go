@@ -95,7 +95,12 @@ func rootOf(protocol Protocol, method string) string {
 // OrderID returns the number of the order that a request is about, and false
 // when the API's rows name none.
 func (a *API) OrderID(request any) (string, bool) {
-	i := slices.IndexFunc(a.Request, func(f Field) bool { return f.OrderID })
+	return a.textOf(request, func(f Field) bool { return f.OrderID })
+}
+
+// textOf returns what a request has in the first row of a kind.
+func (a *API) textOf(request any, is func(Field) bool) (string, bool) {
+	i := slices.IndexFunc(a.Request, is)
 	if i < 0 {
 		return "", false
 	}
@@ -217,11 +222,8 @@ func (a *API) Asked(request any) bool {
 // Repeats reports whether a request may be sent again when nobody knows what
 // became of the first.
 func (a *API) Repeats(request any) bool {
-	if a.Repeatable || a.Identity == "" {
-		return a.Repeatable
-	}
-	i := slices.IndexFunc(a.Request, func(f Field) bool { return f.Name == a.Identity })
-	return !Blank(reflect.Indirect(reflect.ValueOf(request)).Field(a.request.index[i]).String())
+	identity, _ := a.textOf(request, func(f Field) bool { return f.Name == a.Identity })
+	return a.Repeatable || !Blank(identity)
 }
 
 // DecodeReply fills a new reply struct from an answer's content, and reports

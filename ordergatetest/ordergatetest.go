@@ -294,7 +294,8 @@ type Line struct {
 }
 
 // Order returns an order: its platform is "taobao", "suning" or a code such as JD,
-// its seller that of the session, or Suning's supplier code. The error is [ErrNoOrder] when there is none.
+// its seller that of the session, or Suning's supplier code. The error is
+// [ErrNoOrder] when there is none.
 func (g *Gateway) Order(platform, seller, number string) (Order, error) {
 	found, _, err := g.store.Orders(context.Background(), order.OrderFilter{Key: order.Key{Platform: platform, Seller: seller, Number: number}, Limit: 1})
 	if err != nil {

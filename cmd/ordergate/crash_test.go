@@ -58,6 +58,34 @@ func (p *process) produce(ctx context.Context, number, status, line string) erro
 	return p.call(ctx, contract.EventProduce, wire.TOPPath, "1", &contract.EventProduceRequest{Status: status, OrderID: number, SubOrders: line})
 }
 
+// kill ends it as a power cut does.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.cmd.Wait()
+	p.log.Close()
+}
+
+// manage makes a request to the management API and decodes the answer.
+func (p *process) manage(t *testing.T, method, path string, body []byte, answer any) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, p.adminURL+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer admin")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(answer); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", path, response.Status, err)
+	}
+}
+
 // call makes a call of an app and returns what the gateway said.
 func (p *process) call(ctx context.Context, api *contract.API, path, app string, request any) error {
 	protocol := wire.Of(api)
@@ -85,32 +113,17 @@ func (p *process) call(ctx context.Context, api *contract.API, path, app string,
 func list[T any](t *testing.T, p *process, path string) []T {
 	t.Helper()
 	var all []T
-	for after := ""; ; {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.adminURL+path+"?limit=1000&after="+after, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if after == "" {
-			r.URL.RawQuery = "limit=1000"
-		}
-		r.Header.Set("Authorization", "Bearer admin")
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for query := "?limit=1000"; ; {
 		var page struct {
 			Items []T
 			Next  string
 		}
-		err = json.NewDecoder(response.Body).Decode(&page)
-		response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s, %v", path, response.Status, err)
-		}
+		p.manage(t, http.MethodGet, path+query, nil, &page)
 		all = append(all, page.Items...)
-		if after = page.Next; after == "" {
+		if page.Next == "" {
 			return all
 		}
+		query = "?limit=1000&after=" + page.Next
 	}
 }
 
@@ -156,13 +169,9 @@ func TestKilledUnderLoad(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
-		if err := p.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = p.cmd.Wait()
+		p.kill(t)
 		cancel()
 		callers.Wait()
-		p.log.Close()
 	}
 	p := start(t, dir, program)
 	total = checkLedger(t, p, &answered)
@@ -205,13 +214,9 @@ func TestKilledDuringShipments(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Duration(100+rand.IntN(1200)) * time.Millisecond)
-		if err := p.cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = p.cmd.Wait()
+		p.kill(t)
 		cancel()
 		callers.Wait()
-		p.log.Close()
 	}
 	p := start(t, dir, program)
 	if n := checkLines(t, p, &answered); n < 1000 {
@@ -244,19 +249,8 @@ func (p *process) importLines(t *testing.T, round, lines int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, p.adminURL+"/v1/orders", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer admin")
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatalf("import: %s", response.Status)
-	}
+	var imported struct{ Orders int }
+	p.manage(t, http.MethodPost, "/v1/orders", body, &imported)
 }
 
 // checkLines compares virtual lines with their events, and both with what was

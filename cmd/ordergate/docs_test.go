@@ -333,6 +333,14 @@ func TestFlagsOfferWhatThereIs(t *testing.T) {
 	}
 }
 
+// A decision says the limit that serve sets.
+func TestDecisionSaysTheMemory(t *testing.T) {
+	t.Parallel()
+	if want := fmt.Sprintf("From %d MiB in use", memoryLimit>>20); !strings.Contains(readFile(t, "docs/decisions/0004-limits-of-our-own.md"), want) {
+		t.Errorf("decision 0004 does not say %q", want)
+	}
+}
+
 // The READMEs' console blocks are run: each command prints what stands below
 // it, but for request ids.
 func TestReadmeCommands(t *testing.T) {

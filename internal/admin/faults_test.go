@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/ordergate/ordergate/contract"
@@ -44,6 +46,15 @@ func TestFaults(t *testing.T) {
 	a.do(t, "PUT", "/v1/faults/%20", `{"answer":"7"}`, 422)
 	a.do(t, "DELETE", "/v1/faults/f", "", 204)
 	a.do(t, "DELETE", "/v1/faults/f", "", 404)
+}
+
+// The description says the limit that the rule has.
+func TestFaultSaysItsLimits(t *testing.T) {
+	t.Parallel()
+	field, _ := reflect.TypeFor[Fault]().FieldByName("Delay")
+	if doc := field.Tag.Get("doc"); !strings.Contains(doc, "at most "+order.MaxDelay.String()) {
+		t.Errorf("%q does not say %s", doc, order.MaxDelay)
+	}
 }
 
 // A virtual line shows its state, its history and how many cards it has, and

@@ -185,7 +185,6 @@ func (r *resolver) order(at string, o Order) order.Import {
 	}
 	if o.Seller == "" && o.Platform == order.Suning {
 		out.Seller = supplier(o)
-		out.AnySeller = out.Seller == ""
 	}
 	if o.PaidAt != nil {
 		out.PaidAt = (*time.Time)(o.PaidAt)

@@ -79,7 +79,6 @@ type call struct {
 	http      *http.Request
 	now       time.Time
 	id        string
-	unread    error  // why the request could not be read
 	method    string // as the caller names it, as is key
 	key       string
 	format    wire.Format
@@ -104,6 +103,16 @@ func (c *call) guarded(f func() error) (err error) {
 		}
 	}()
 	return f()
+}
+
+// serve makes the checks of a call that is alone, stores what it decides, and
+// answers.
+func (c *call) serve(w http.ResponseWriter, started time.Time, check func() error) {
+	err := c.guarded(check)
+	if err == nil {
+		err = c.server.commit(c.ctx, c.work.Tasks)
+	}
+	c.send(w, c.finish(started, err))
 }
 
 // knownApp finds the caller.

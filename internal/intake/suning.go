@@ -16,14 +16,13 @@ func (s *Server) serveSuning(w http.ResponseWriter, r *http.Request, suning wire
 	started := time.Now()
 	c := s.openSuning(w, r, suning)
 	defer c.Release()
-	err := c.guarded(func() error { return walk(SuningChecks, OfBoth, c) })
-	if err == nil {
-		err = s.commit(c.ctx, c.work.Tasks)
-	}
-	if !c.read {
-		wire.Discard(w, r)
-	}
-	c.send(w, c.finish(started, err))
+	c.serve(w, started, func() error {
+		err := walk(SuningChecks, OfBoth, c)
+		if !c.read {
+			wire.Discard(w, r)
+		}
+		return err
+	})
 }
 
 // openSuning reads the headers of a call. The body waits until its caller is

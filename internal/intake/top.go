@@ -12,11 +12,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP) 
 	started := time.Now()
 	c := s.openTOP(w, r, top, top.Open)
 	defer c.Release()
-	err := c.guarded(func() error { return walk(TOPChecks, OfBoth, c) })
-	if err == nil {
-		err = s.commit(c.ctx, c.work.Tasks)
-	}
-	c.send(w, c.finish(started, err))
+	c.serve(w, started, func() error { return walk(TOPChecks, OfBoth, c) })
 }
 
 // serveBatch answers several calls of one request. They are checked one by one

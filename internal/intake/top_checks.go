@@ -36,7 +36,8 @@ var TOPChecks = []Check[*topCall]{
 type topCall struct {
 	call
 	*wire.Call
-	batch bool // it is the request of a batch, not a call
+	unread error // why the request could not be read
+	batch  bool  // it is the request of a batch, not a call
 }
 
 // required are the parameters without which nothing is looked at, each with its

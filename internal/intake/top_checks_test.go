@@ -194,6 +194,10 @@ func TestTextsSayTheLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	suning, err := os.ReadFile("../../docs/decisions/0008-suning.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	thousands := func(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) } // all of them are
 	body := fmt.Sprintf("%d MiB", wire.MaxBody>>20)
 	minutes := fmt.Sprintf("%.0f", wire.Tolerance.Minutes())
@@ -205,6 +209,12 @@ func TestTextsSayTheLimits(t *testing.T) {
 		{contract.TOPFaults[contract.BadTimestamp].When, []string{minutes + " minutes"}},
 		{TOPChecks[9].Text, []string{minutes + " minutes"}},
 		{timestamp.Text, []string{minutes + "分钟"}},
+		{contract.SuningRow(nil, contract.BadTimestamp).When, []string{minutes + " minutes"}},
+		{SuningChecks[4].Text, []string{minutes + " minutes"}},
+		{contract.SuningParams[1].Text, []string{minutes + "分钟"}},
+		{contract.SuningRow(nil, contract.BadRequest).When, []string{body}},
+		{contract.SuningParams[4].Text, []string{wire.SuningVersion}},
+		{string(suning), []string{fmt.Sprintf("%d places of large bodies", largeBodies), fmt.Sprintf("%d MiB of messages", parsedAtOnce>>20)}},
 		{contract.TOPFaults[contract.BadVersion].When, []string{wire.TOPVersion}},
 		{TOPChecks[7].Text, []string{wire.TOPVersion}},
 		{contract.TOPFaults[contract.BadRequest].When, []string{body, thousands(wire.MaxParams) + " parameters", fmt.Sprintf("over %d calls", wire.MaxCalls)}},

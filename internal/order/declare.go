@@ -21,7 +21,6 @@ type Declared struct {
 // not listed stay as they are.
 type Import struct {
 	Key
-	AnySeller    bool // Key names none: the only order of the number is meant, else one without a seller
 	Buyer        *string
 	BuyerOpenUID *string
 	PaidAt       *time.Time
@@ -66,7 +65,7 @@ func Declare(d Declared) *Task {
 		if !seen[o.Key] {
 			seen[o.Key] = true
 			t.Orders = append(t.Orders, o.Key)
-			if o.AnySeller {
+			if o.anySeller() {
 				t.Numbers = append(t.Numbers, o.number())
 			}
 		}
@@ -100,7 +99,7 @@ func (d Declared) decide(v *View) (Decision, error) {
 	}
 	scratch := map[Key]*Order{}
 	for i, in := range d.Orders {
-		if in.AnySeller {
+		if in.anySeller() {
 			var ok bool
 			if in.Key, ok = in.resolve(v); !ok {
 				mistakes = append(mistakes, Mistake{fmt.Sprintf("orders[%d].seller", i), fmt.Sprintf("several sellers have an order %s; name one", in.Number)})
@@ -138,6 +137,10 @@ func merge(declared, stored *App) (*App, bool) {
 	merged.Secret, merged.OldSecret, merged.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
 	return &merged, true
 }
+
+// anySeller reports whether a Suning order is imported by its number alone: then the
+// only one of that number is meant, else one without a seller.
+func (in Import) anySeller() bool { return in.Platform == Suning && in.Seller == "" }
 
 func (in Import) number() NumberKey { return NumberKey{Platform: in.Platform, Number: in.Number} }
 

@@ -445,3 +445,23 @@ func TestCardsAreSealed(t *testing.T) {
 		t.Errorf("sealed %s, want %s", string(e.Sealed), want)
 	}
 }
+
+// Texts say the numbers that the rules have.
+func TestTextsSayTheNumbers(t *testing.T) {
+	t.Parallel()
+	decision, err := os.ReadFile("../../docs/decisions/0008-suning.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	minutes := strconv.Itoa(int(order.RefundAfter.Minutes()))
+	every := map[time.Duration]string{time.Second: "Once a second"}[order.SweepEvery]
+	for _, c := range []struct{ text, word string }{
+		{contract.RefundedByTime.When, minutes + " minutes"}, {contract.RefundedByTime.Text, "超" + minutes + "分钟"}, {string(decision), "The " + minutes + " minutes*"},
+		{string(decision), every}, {string(decision), "at most " + strconv.Itoa(order.SweepSize) + " orders"}, {string(decision), order.EventRefund},
+		{contract.CardsTooMany.When, "more than " + strconv.Itoa(contract.MaxCards)}, {contract.CardsTooMany.Text, "大于" + strconv.Itoa(contract.MaxCards)},
+	} {
+		if c.word == "" || !strings.Contains(c.text, c.word) {
+			t.Errorf("%.100q does not say %q", c.text, c.word)
+		}
+	}
+}

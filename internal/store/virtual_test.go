@@ -77,7 +77,7 @@ func testImportByNumber(t *testing.T, db database) {
 	s := opened(t, db, options(t))
 	quantity := "3"
 	unnamed := func() *order.Task {
-		return order.Declare(order.Declared{Orders: []order.Import{{Key: order.Key{Platform: order.Suning, Number: "1"}, AnySeller: true, Lines: []order.ImportLine{{Number: "1", Quantity: &quantity}}}}})
+		return order.Declare(order.Declared{Orders: []order.Import{{Key: order.Key{Platform: order.Suning, Number: "1"}, Lines: []order.ImportLine{{Number: "1", Quantity: &quantity}}}}})
 	}
 	commit(t, s, suningOrder("1", "x", now, order.Card))
 	commit(t, s, unnamed())

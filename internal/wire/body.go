@@ -47,63 +47,74 @@ const (
 	largeTime = 10 * time.Second
 )
 
-// receive reads a body within its limits. A large one takes a place, which the
-// caller releases when nothing of the body is needed any more; release is nil when
-// none was taken.
-func receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer, places chan struct{}) (release func(), err error) {
-	if r.ContentLength == 0 || r.Body == nil {
-		return nil, nil
+// place is what a large body has taken. The zero value is none.
+type place struct{ of chan struct{} }
+
+// Release gives the place of a large body back, if the call has one. Nothing of the
+// call may be used afterwards.
+func (p *place) Release() {
+	if p.of != nil {
+		<-p.of
+		p.of = nil
 	}
-	if r.ContentLength > MaxBody {
-		return nil, drain(w, r)
-	}
-	if _, err := body.ReadFrom(io.LimitReader(r.Body, SmallBody)); err != nil || body.Len() < SmallBody {
-		return nil, err
-	}
-	if release, err = take(r.Context(), places); err != nil {
-		return nil, err
-	}
-	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(largeTime)) // where there is no connection, nobody is slow
-	_, err = body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody))
-	_ = deadline.SetReadDeadline(time.Time{})
-	if err != nil || body.Len() <= MaxBody {
-		return release, err
-	}
-	return release, drain(w, r)
 }
 
 // take takes a place, if there are any to take.
-func take(ctx context.Context, places chan struct{}) (release func(), err error) {
+func (p *place) take(ctx context.Context, places chan struct{}) error {
 	if places == nil {
-		return nil, nil
+		return nil
 	}
 	late := time.NewTimer(placeTime)
 	defer late.Stop()
 	select {
 	case places <- struct{}{}:
-		return func() { <-places }, nil
+		p.of = places
+		return nil
 	case <-late.C:
 	case <-ctx.Done():
 	}
-	return nil, contract.Busy
+	return contract.Busy
+}
+
+// receive reads a body within its limits. A large one takes a place, which its
+// call keeps until nothing of the body is needed any more.
+func (p *place) receive(w http.ResponseWriter, r *http.Request, body *bytes.Buffer, places chan struct{}) error {
+	if r.ContentLength == 0 || r.Body == nil {
+		return nil
+	}
+	if r.ContentLength > MaxBody {
+		return drain(w, r)
+	}
+	if _, err := body.ReadFrom(io.LimitReader(r.Body, SmallBody)); err != nil || body.Len() < SmallBody {
+		return err
+	}
+	if err := p.take(r.Context(), places); err != nil {
+		return err
+	}
+	conn := http.NewResponseController(w)
+	_ = conn.SetReadDeadline(time.Now().Add(largeTime)) // where there is no connection, nobody is slow
+	_, err := body.ReadFrom(io.LimitReader(r.Body, MaxBody+1-SmallBody))
+	_ = conn.SetReadDeadline(time.Time{})
+	if err != nil || body.Len() <= MaxBody {
+		return err
+	}
+	return drain(w, r)
 }
 
 // drain throws the rest of a body over MaxBody away.
 func drain(w http.ResponseWriter, r *http.Request) error {
-	deadline := time.Now().Add(drainTime)
-	if err := http.NewResponseController(w).SetReadDeadline(deadline); err == nil {
-		_, _ = io.CopyN(io.Discard, r.Body, drainBody)
-	}
+	discard(w, r, drainBody)
 	w.Header().Set("Connection", "close")
 	return errors.New("body over 1 MiB")
 }
 
 // Discard throws the body of a refused request away, so that its caller reads the
 // answer.
-func Discard(w http.ResponseWriter, r *http.Request) {
+func Discard(w http.ResponseWriter, r *http.Request) { discard(w, r, MaxBody) }
+
+func discard(w http.ResponseWriter, r *http.Request, most int64) {
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(drainTime)); err == nil {
-		_, _ = io.CopyN(io.Discard, r.Body, MaxBody)
+		_, _ = io.CopyN(io.Discard, r.Body, most)
 	}
 }
 

@@ -22,7 +22,7 @@ const (
 // TOP is the Taobao Open Platform's protocol. The zero value works.
 type TOP struct {
 	// Large has a place for each body over SmallBody that may be in memory; nil
-	// does not limit them. A call gives its place back by [Call.Release].
+	// does not limit them. A call gives its place back by Release.
 	Large chan struct{}
 
 	asReceived bool // calls keep their parameters as they were received
@@ -38,7 +38,7 @@ type Call struct {
 	Broken   bool             // a parameter does not decode
 	Overfull bool             // of a batch: it has more than MaxParams parameters
 
-	release  func()           // gives the place of a large body back; nil: it took none
+	place
 	received []contract.Param // in their order, repeats included; the first inQuery stood in the URL
 	inQuery  int
 }
@@ -60,15 +60,6 @@ func (c *Call) Given(name string) (value string, ok bool) {
 	return value, !contract.Blank(value)
 }
 
-// Release gives the place of a large body back. Nothing of the call may be used
-// afterwards.
-func (c *Call) Release() {
-	if c.release != nil {
-		c.release()
-		c.release = nil
-	}
-}
-
 var errTooMany = errors.New("too many parameters")
 
 // Open reads a request from query and body: URL, form, multipart or document,
@@ -83,8 +74,7 @@ func (p TOP) open(w http.ResponseWriter, r *http.Request, contentType string) (*
 	var in reader
 	body := borrow()
 	defer giveBack(body)
-	release, err := receive(w, r, body, p.Large)
-	c.release = release
+	err := c.receive(w, r, body, p.Large)
 	in.text.Grow(len(r.URL.RawQuery) + body.Len())
 	in.spans = make([]span, 0, 24)
 	in.form(r.URL.RawQuery)

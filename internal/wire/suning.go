@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/subtle"
@@ -27,7 +26,7 @@ const (
 // value works.
 type Suning struct {
 	// Large has a place for each body over SmallBody that may be in memory; nil
-	// does not limit them. A call gives its place back by [SuningCall.Release].
+	// does not limit them. A call gives its place back by Release.
 	Large chan struct{}
 	// Parsing has room for the texts that may be parsed at a time, in bytes: reading
 	// them takes many times their size. nil does not limit them; else it must have
@@ -46,8 +45,8 @@ type SuningCall struct {
 	Token   string // access_token
 	Body    string // once it is read
 
-	format  string
-	release func() // gives the place of a large body back; nil: it took none
+	format string
+	place
 }
 
 // Names of the protocol's parameters, as its SDKs spell the headers. Servers
@@ -76,21 +75,11 @@ func (Suning) Head(r *http.Request) *SuningCall {
 func (p Suning) Read(w http.ResponseWriter, r *http.Request, c *SuningCall) error {
 	body := borrow()
 	defer giveBack(body)
-	var err error
-	if c.release, err = receive(w, r, body, p.Large); err != nil {
+	if err := c.receive(w, r, body, p.Large); err != nil {
 		return unreadable(err)
 	}
 	c.Body = body.String()
 	return nil
-}
-
-// Release gives the place of a large body back. Nothing of the call may be used
-// afterwards.
-func (c *SuningCall) Release() {
-	if c.release != nil {
-		c.release()
-		c.release = nil
-	}
 }
 
 // Format returns how a call wants its answer, and false when it names a format
@@ -217,6 +206,3 @@ func readDocument(f Format, body string, strict bool) (*contract.Node, error) {
 	}
 	return root, nil
 }
-
-// isJSON reports how an answer is written, which need not be how it was asked for.
-func isJSON(body []byte) bool { return !bytes.HasPrefix(body, []byte("<")) }

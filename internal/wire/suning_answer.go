@@ -10,11 +10,8 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
-// The content types of Suning's answers.
-const (
-	suningJSON = "application/json;charset=UTF-8"
-	suningXML  = "text/xml;charset=UTF-8"
-)
+// suningJSON is the content type of Suning's JSON. XML is TOP's.
+const suningJSON = "application/json;charset=UTF-8"
 
 var errNoRoot = errors.New("not one " + requestRoot)
 
@@ -30,7 +27,7 @@ func (Suning) Reply(f Format, api *contract.API, reply any, _ string) Answer {
 	b = append(b, "<"+responseRoot+"><"+bodyNode+"><"...)
 	b = append(append(b, api.Root()...), '>')
 	b = append(append(api.AppendXML(b, reply), "</"...), api.Root()...)
-	return Answer{suningXML, append(b, "></"+bodyNode+"></"+responseRoot+">"...)}
+	return Answer{xmlType, append(b, "></"+bodyNode+"></"+responseRoot+">"...)}
 }
 
 // Refuse writes an answer that says no.
@@ -44,7 +41,7 @@ func (Suning) Refuse(f Format, refused *contract.Refused) Answer {
 	b = append(b, "<"+responseRoot+"><"+errorNode+">"...)
 	b = contract.AppendElement(b, "error_code", refused.Code)
 	b = contract.AppendElement(b, "error_msg", refused.Text)
-	return Answer{suningXML, append(b, "</"+errorNode+"></"+responseRoot+">"...)}
+	return Answer{xmlType, append(b, "</"+errorNode+"></"+responseRoot+">"...)}
 }
 
 // Word words an error for Suning, whose answers have no request id. Any error
@@ -115,5 +112,3 @@ func readResponse(body []byte) (*contract.Node, error) {
 	}
 	return root, nil
 }
-
-var errNotUTF8 = errors.New("not UTF-8")

@@ -30,7 +30,7 @@ func (Suning) Seal(ctx context.Context, m Message) (Sealed, error) {
 	r.Header = http.Header{
 		headerMethod: {c.Method}, headerTime: {c.Time}, headerKey: {c.AppKey}, headerVersion: {c.Version},
 		headerSign: {SignSuning(m.Secret, c)}, headerFormat: {m.Format.String()},
-		"Content-Type": {suningXML}, "User-Agent": {"ordergate"},
+		"Content-Type": {xmlType}, "User-Agent": {"ordergate"},
 	}
 	if m.Format.JSON {
 		r.Header.Set("Content-Type", suningJSON)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -488,6 +489,29 @@ func TestSuningExplainsTime(t *testing.T) {
 		found, err := wire.Suning{}.Explain(suningRequest(s3, suningVectors[2].sign, false), suningSecret, at.Add(off))
 		if err != nil || found.Mistake != want {
 			t.Errorf("%s: %v, %v", off, found, err)
+		}
+	}
+}
+
+// Decisions say the limits that the readers have.
+func TestDecisionsSayTheLimits(t *testing.T) {
+	t.Parallel()
+	for file, words := range map[string][]string{
+		"0004-limits-of-our-own.md": {fmt.Sprintf("waits %.0f s for a place", wire.PlaceTime.Seconds()), fmt.Sprintf("has %.0f s to arrive", wire.LargeTime.Seconds())},
+		"0008-suning.md": {
+			fmt.Sprintf("at most %d deep", wire.MaxDepth), fmt.Sprintf("at most %d,%03d elements", wire.MaxNodes/1000, wire.MaxNodes%1000),
+			fmt.Sprintf("waits %.0f s for a place", wire.PlaceTime.Seconds()), fmt.Sprintf("has %.0f s to", wire.LargeTime.Seconds()), fmt.Sprintf("over %d KiB", wire.SmallBody>>10),
+			fmt.Sprintf("%d,%03d are read", (contract.MaxCards+1)/1000, (contract.MaxCards+1)%1000),
+		},
+	} {
+		text, err := os.ReadFile("../../docs/decisions/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range words {
+			if !strings.Contains(string(text), w) {
+				t.Errorf("%s does not say %q", file, w)
+			}
 		}
 	}
 }

@@ -38,6 +38,11 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 	return reply, nil
 }
 
+// isJSON reports how an answer is written, which need not be how it was asked for.
+func isJSON(body []byte) bool { return !bytes.HasPrefix(body, []byte("<")) }
+
+var errNotUTF8 = errors.New("not UTF-8")
+
 // byteOrderMark stands in front of some files and answers.
 var byteOrderMark = []byte("\ufeff")
 

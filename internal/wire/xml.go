@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -79,7 +80,7 @@ func (r *xmlReader) take(token xml.Token) error {
 	case xml.CharData:
 		if n := len(r.open); n > 0 {
 			r.open[n-1].text = append(r.open[n-1].text, t...)
-		} else if strings.TrimSpace(string(t)) != "" {
+		} else if len(bytes.TrimSpace(t)) > 0 {
 			return errors.New("text outside the root")
 		}
 	case xml.EndElement:

@@ -1,0 +1,7 @@
+package order
+
+// What the documents say.
+const (
+	SweepEvery = sweepEvery
+	SweepSize  = sweepSize
+)
