@@ -32,7 +32,7 @@ race: ## all tests under the race detector (needs a C compiler)
 crash: ## kill the real program under load, and trace its syncs (needs strace)
 	go test -tags crash -count=1 -run 'Killed|Stopped|Sync' -v ./cmd/ordergate
 
-fuzz: ## every fuzz target for T each
+fuzz: ## every fuzz target for T each, a time or a count such as 100000x
 	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \
 		package=$$(grep -rlE "^func $$target\(" --include=*_test.go . | xargs -n1 dirname); \
 		echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(T) -fuzzminimizetime 1s $$package; done
