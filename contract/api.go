@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,6 +39,8 @@ type API struct {
 	Reply    []Field
 	Refusals []*Refusal
 
+	// Reverse says that a merchant answers it: the platform calls, by Qimen.
+	Reverse bool
 	// AnyTime says that the call's time is not checked: clients set their clock
 	// by its answer.
 	AnyTime bool
@@ -95,16 +98,7 @@ func rootOf(protocol Protocol, method string) string {
 // OrderID returns the number of the order that a request is about, and false
 // when the API's rows name none.
 func (a *API) OrderID(request any) (string, bool) {
-	return a.textOf(request, func(f Field) bool { return f.OrderID })
-}
-
-// textOf returns what a request has in the first row of a kind.
-func (a *API) textOf(request any, is func(Field) bool) (string, bool) {
-	i := slices.IndexFunc(a.Request, is)
-	if i < 0 {
-		return "", false
-	}
-	return reflect.Indirect(reflect.ValueOf(request)).Field(a.request.index[i]).String(), true
+	return a.request.textOf(reflect.Indirect(reflect.ValueOf(request)), func(f *Field) bool { return f.OrderID })
 }
 
 // Field returns the request row of that wire name.
@@ -119,15 +113,73 @@ func (a *API) Field(name string) (*Field, bool) {
 // Decode fills a new request struct from a look-up by wire name, checking the
 // rows in their order: first that the required ones are given, then the limits.
 // The error is about [MissingArgument] or [BadArgument]. A blank value counts as
-// not given, yet is kept as it came. Objects and lists are left out.
+// not given, yet is kept as it came. An object is read from its JSON text, a boolean
+// from true or false; after all others they are about [InvalidParameter]. Lists of
+// objects are left out.
 func (a *API) Decode(lookup func(name string) (string, bool)) (request any, err error) {
 	v := reflect.New(a.request.of)
+	parsed := false
 	for i := range a.Request {
-		if value, ok := lookup(a.Request[i].Name); ok && a.request.nested[i] == nil {
-			v.Elem().Field(a.request.index[i]).SetString(value)
+		field := v.Elem().Field(a.request.index[i])
+		if field.Kind() != reflect.String {
+			parsed = true
+		} else if value, ok := lookup(a.Request[i].Name); ok {
+			field.SetString(value)
 		}
 	}
-	return a.checked(v)
+	text := func(i int) string {
+		switch field := v.Elem().Field(a.request.index[i]); field.Kind() {
+		case reflect.String:
+			return field.String()
+		case reflect.Slice:
+			return ""
+		}
+		value, _ := lookup(a.Request[i].Name)
+		return value
+	}
+	if err := a.check(text); err != nil {
+		return nil, err
+	}
+	if !parsed {
+		return v.Interface(), nil
+	}
+	for i := range a.Request {
+		if err := a.parse(i, v.Elem().Field(a.request.index[i]), text(i)); err != nil {
+			return nil, err
+		}
+	}
+	return v.Interface(), nil
+}
+
+// parse reads a row that is no text from one.
+func (a *API) parse(i int, field reflect.Value, text string) error {
+	f := &a.Request[i]
+	switch {
+	case field.Kind() == reflect.String, f.Item != "", Blank(text):
+		return nil
+	case field.Kind() == reflect.Bool:
+		if text != "true" && text != "false" {
+			return About(InvalidParameter, f.Name)
+		}
+		field.SetBool(text == "true")
+		return nil
+	}
+	n, err := ParseJSON(text)
+	if err != nil || n.Kind != ObjectNode || a.request.nested[i].misfit(n) {
+		return About(InvalidParameter, f.Name)
+	}
+	a.request.nested[i].decode(field, n)
+	for j := range f.Fields {
+		member := field.Field(a.request.nested[i].index[j])
+		switch {
+		case member.Kind() != reflect.String:
+		case f.Fields[j].Required && Blank(member.String()):
+			return About(InvalidParameter, f.Name)
+		case f.Fields[j].exceeded(member.String()):
+			return About(BadArgument, f.Name)
+		}
+	}
+	return nil
 }
 
 // DecodeNode fills a new request struct from a document's content, as Decode
@@ -139,24 +191,31 @@ func (a *API) DecodeNode(content *Node) (request any, err error) {
 	}
 	v := reflect.New(a.request.of)
 	a.request.decode(v.Elem(), content)
-	return a.checked(v)
-}
-
-// checked returns a request whose required fields are given and within their
-// limits.
-func (a *API) checked(v reflect.Value) (request any, err error) {
-	for i := range a.Request {
-		if f := &a.Request[i]; f.Required && Blank(v.Elem().Field(a.request.index[i]).String()) {
-			return nil, About(MissingArgument, f.Name)
+	err = a.check(func(i int) string {
+		if field := v.Elem().Field(a.request.index[i]); field.Kind() == reflect.String {
+			return field.String()
 		}
-	}
-	for i := range a.Request {
-		f, field := &a.Request[i], v.Elem().Field(a.request.index[i])
-		if field.Kind() == reflect.String && f.exceeded(field.String()) {
-			return nil, About(BadArgument, f.Name)
-		}
+		return "" // a list
+	})
+	if err != nil {
+		return nil, err
 	}
 	return v.Interface(), nil
+}
+
+// check checks that the required rows are given and all are within their limits.
+func (a *API) check(text func(row int) string) error {
+	for i := range a.Request {
+		if f := &a.Request[i]; f.Required && Blank(text(i)) {
+			return About(MissingArgument, f.Name)
+		}
+	}
+	for i := range a.Request {
+		if f := &a.Request[i]; f.exceeded(text(i)) {
+			return About(BadArgument, f.Name)
+		}
+	}
+	return nil
 }
 
 // Masked returns parameters with the secret ones masked, by the rows of the
@@ -193,6 +252,8 @@ func (a *API) paramOf(row int, field reflect.Value) string {
 	switch {
 	case field.Kind() == reflect.String:
 		return field.String()
+	case field.Kind() == reflect.Bool:
+		return strconv.FormatBool(field.Bool())
 	case field.Kind() == reflect.Slice && field.Len() == 0:
 		return ""
 	case field.Kind() == reflect.Slice:
@@ -222,15 +283,19 @@ func (a *API) Asked(request any) bool {
 // Repeats reports whether a request may be sent again when nobody knows what
 // became of the first.
 func (a *API) Repeats(request any) bool {
-	identity, _ := a.textOf(request, func(f Field) bool { return f.Name == a.Identity })
+	identity, _ := a.request.textOf(reflect.Indirect(reflect.ValueOf(request)), func(f *Field) bool { return f.Name == a.Identity })
 	return a.Repeatable || !Blank(identity)
 }
 
 // DecodeReply fills a new reply struct from an answer's content, and reports
-// whether it holds any of the API's fields. What it does not hold stays zero.
+// whether it holds any of the API's fields. What it does not hold stays zero. Where
+// all of a reply stands in one object, some answers leave that object out.
 func (a *API) DecodeReply(content *Node) (reply any, found bool) {
 	v := reflect.New(a.reply.of)
 	found = a.reply.decode(v.Elem(), content)
+	if !found && len(a.Reply) == 1 && a.Reply[0].Fields != nil && a.Reply[0].Item == "" {
+		found = a.reply.nested[0].decode(v.Elem().Field(a.reply.index[0]), content)
+	}
 	return v.Interface(), found || len(a.Reply) == 0
 }
 
@@ -290,6 +355,12 @@ const (
 // booleans and objects.
 func (a *API) AppendJSON(b []byte, shape Shape, reply any) []byte {
 	return a.reply.appendJSON(b, shape, reflect.Indirect(reflect.ValueOf(reply)))
+}
+
+// RequestJSON writes a request as a JSON object, as a document of it holds it: objects
+// as objects, blank fields left out.
+func (a *API) RequestJSON(request any) []byte {
+	return closeObject(a.request.appendJSON([]byte{'{'}, Simplified, reflect.Indirect(reflect.ValueOf(request))))
 }
 
 // JSON writes a reply's fields as a JSON object.

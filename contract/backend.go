@@ -18,21 +18,27 @@ var TOPBackend = []*Refusal{
 	{Code: "isp.top-remote-connection-timeout", Text: "the backend was not reached in time", Advice: Retry},
 	{Code: "isp.top-remote-connection-error", Text: "the backend was not reached", Advice: Retry},
 	{Code: "isp.null-pointer-exception", Text: "mapping the request or the answer broke", Advice: Stop},
-	{Code: "isp.top-parse-error", Text: "mapping the request or the answer broke", Advice: Stop},
+	ParseError,
 	{Code: "isp.top-mapping-parse-error", Text: "mapping the request or the answer broke", Advice: Stop},
-	{Code: "isp.call-limited", Text: "the backend takes no more calls for now", Advice: Retry},
+	CallLimited,
 	{Code: "isp.system-busy", Text: "the backend takes no more calls for now", Advice: Retry},
 	ReadTimeout,
-	{Code: "isp.http-connection-timeout", Text: "the forwarded service was not reached in time", Advice: Retry},
-	{Code: "isp.http-connection-refuse", Text: "the forwarded service refused the connection", Advice: Retry},
-	{Code: "isp.http-closed", Text: "the forwarded service closed the connection", Advice: Retry},
-	{Code: "http-service-status-error", Text: "the forwarded service answered another status than 200", Advice: Stop},
+	ConnectionTimeout,
+	ConnectionRefused,
+	ConnectionClosed,
+	StatusNotOK,
 }
 
 // Rows of TOPBackend that stand out.
 var (
-	// ReadTimeout leaves open whether the call was carried out.
-	ReadTimeout  = &Refusal{Code: "isp.http-read-timeout", Text: "the forwarded service did not answer in time: the outcome is unknown", Advice: Retry, Unknown: true}
+	ReadTimeout       = &Refusal{Code: "isp.http-read-timeout", Text: "the forwarded service did not answer in time: the outcome is unknown", When: "the merchant's endpoint did not answer within the destination's timeout", Advice: Retry, Unknown: true}
+	ConnectionTimeout = &Refusal{Code: "isp.http-connection-timeout", Text: "the forwarded service was not reached in time", When: "the merchant's endpoint was not reached in time", Advice: Retry}
+	ConnectionRefused = &Refusal{Code: "isp.http-connection-refuse", Text: "the forwarded service refused the connection", When: "the merchant's endpoint was not reached", Advice: Retry}
+	ConnectionClosed  = &Refusal{Code: "isp.http-closed", Text: "the forwarded service closed the connection: the outcome is unknown", When: "the merchant's endpoint closed the connection before its answer was whole", Advice: Retry, Unknown: true}
+	StatusNotOK       = &Refusal{Code: "http-service-status-error", Text: "the forwarded service answered another status than 200", When: "the merchant's endpoint answered another status than 200", Advice: Stop, Unknown: true}
+	ParseError        = &Refusal{Code: "isp.top-parse-error", Text: "mapping the request or the answer broke", When: "the merchant's answer is empty, over 64 KiB, or says neither yes nor no", Advice: Stop}
+	CallLimited       = &Refusal{Code: "isp.call-limited", Text: "the backend takes no more calls for now", When: "as many calls wait for the merchant as its destination's max_in_flight allows", Advice: Retry}
+
 	BackendOther = &Refusal{Code: "isp.", Text: "the platform failed", Advice: Retry, Open: true}
 )
 

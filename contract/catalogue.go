@@ -6,6 +6,8 @@ var All = []*API{
 	EventsProduce,
 	EventEmit,
 	LeaguerStatus,
+	OrderIntercept,
+	InterceptCallback,
 	SystimeGet,
 }
 

@@ -41,6 +41,7 @@ const (
 	Busy
 	Unavailable
 	BusinessRefused
+	BackendFailed
 
 	// Faults of the documented tables that Ordergate does not produce by itself.
 	RetiredMethod
@@ -50,7 +51,6 @@ const (
 	PartnerThrottled
 	UserNotPermitted
 	PartnerNotPermitted
-	BackendFailed
 	UnsupportedVersion
 	SessionNotPermitted
 	LowSecurityLevel
@@ -99,6 +99,7 @@ var TOPFaults = [faultCount]FaultRow{
 	Busy:             {Code: "10", Text: "Service currently unavailable", Chinese: "服务不可用", SubCode: "isp.system-busy", When: "too many calls are waiting to be stored", Advice: Retry},
 	Unavailable:      {Code: "10", Text: "Service currently unavailable", Chinese: "服务不可用", SubCode: "isp.remote-service-error", When: "the call could not be stored", Advice: Retry},
 	BusinessRefused:  {Code: "50", Text: "Remote service error", Chinese: "远程服务出错", When: "the API refuses in its own words", Advice: Fix},
+	BackendFailed:    {Code: "15", Text: "Remote service error", Chinese: "远程服务出错", When: "the merchant who was asked gave no verdict; the sub_code says why", Advice: Stop},
 
 	UploadFailed:        {Code: "3", Text: "Upload fail", Chinese: "图片上传失败", Advice: Fix, Reserved: "no API here takes files"},
 	UserThrottled:       {Code: "4", Text: "User Call limited", Chinese: "用户调用次数超限", Advice: Retry, Reserved: "limits are per app"},
@@ -107,7 +108,6 @@ var TOPFaults = [faultCount]FaultRow{
 	TooFrequent:         {Code: "8", Text: "App call exceeds limited frequency", Chinese: "应用调用频率超限", Advice: Retry, Reserved: "flow control answers 7"},
 	UserNotPermitted:    {Code: "12", Text: "Insufficient user permissions", Chinese: "用户权限不足", Advice: Fix, Reserved: "value-added APIs only"},
 	PartnerNotPermitted: {Code: "13", Text: "Insufficient partner permissions", Chinese: "合作伙伴权限不足", Advice: Fix, Reserved: "value-added APIs only"},
-	BackendFailed:       {Code: "15", Text: "Remote service error", Chinese: "远程服务出错", Advice: Stop, Reserved: "for forwarded calls, of which this version makes none"},
 	UnsupportedVersion:  {Code: "34", Text: "Unsupported version", Chinese: "不支持的版本号", Advice: Fix, Reserved: "every other version is 33"},
 	SessionNotPermitted: {Code: "42", Text: "Insufficient session permissions", Chinese: "短授权权限不足", Advice: Fix, Reserved: "sensitive APIs only"},
 	LowSecurityLevel:    {Code: "53", Text: "Insufficient security level", Chinese: "安全等级不足", Advice: Fix, Reserved: "sensitive APIs only"},

@@ -72,6 +72,21 @@ func (f *Field) kind() reflect.Kind {
 	return reflect.String
 }
 
+// textOf returns the text of the first row of a kind, members of objects included.
+func (l *layout) textOf(v reflect.Value, is func(*Field) bool) (string, bool) {
+	for i := range l.rows {
+		switch field := v.Field(l.index[i]); {
+		case is(&l.rows[i]):
+			return field.String(), true
+		case field.Kind() == reflect.Struct:
+			if text, ok := l.nested[i].textOf(field, is); ok {
+				return text, true
+			}
+		}
+	}
+	return "", false
+}
+
 // decode fills a struct and reports whether any row was there.
 func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
 	for i := range l.rows {
@@ -98,7 +113,7 @@ func (l *layout) decode(v reflect.Value, n *Node) (found bool) {
 		case reflect.Struct:
 			l.nested[i].decode(field, part)
 		case reflect.Bool:
-			field.SetBool(strings.EqualFold(part.Text, "true"))
+			field.SetBool(strings.EqualFold(strings.TrimSpace(part.Text), "true"))
 		default:
 			field.SetString(part.Text)
 		}

@@ -16,6 +16,8 @@ var pages = map[string]string{
 	"taobao.bcpush.isv.event.emit": "bcpush-isv-event-emit.md",
 
 	"suning.selfmarket.leaguerstatus.add": "suning-leaguerstatus-add.md",
+
+	"qimen.taobao.qianniu.cloudkefu.order.self.intercept": "qimen-order-self-intercept.md",
 }
 
 // section returns the rows of the table under a heading, cells without
@@ -45,8 +47,8 @@ func section(t *testing.T, page, heading string) [][]string {
 func TestTablesArePages(t *testing.T) {
 	t.Parallel()
 	for _, api := range contract.All {
-		if api.Protocol != contract.TOP || api == contract.EventsProduce {
-			continue // that one has no page; see TestEventsProduceIsTheNotes
+		if api.Protocol != contract.TOP || api == contract.EventsProduce || api == contract.InterceptCallback {
+			continue // these have no page; see TestNotesHaveTheOthers
 		}
 		data, err := os.ReadFile("../testdata/pages/" + pages[api.Method])
 		if err != nil {
@@ -56,7 +58,7 @@ func TestTablesArePages(t *testing.T) {
 		if head, _, _ := strings.Cut(page, "\n## "); !strings.HasPrefix(head, "# "+api.Method) || !strings.Contains(head, "\n"+api.About) {
 			t.Errorf("%s: about is not a sentence of the page's head", api.Method)
 		}
-		compare(t, api.Method+" request", section(t, page, "请求参数"), api.Request, func(f contract.Field) []string {
+		compare(t, api.Method+" request", section(t, page, "请求参数"), flat(api.Request, ""), func(f contract.Field) []string {
 			required := "可选"
 			if f.Required {
 				required = "必须"
@@ -66,16 +68,26 @@ func TestTablesArePages(t *testing.T) {
 		compare(t, api.Method+" reply", section(t, page, "响应参数"), flat(api.Reply, ""), func(f contract.Field) []string {
 			return []string{f.Name, string(f.Type), f.Example, f.Text}
 		})
+		listed := section(t, page, "错误码解释")
 		var own []*contract.Refusal
 		for _, r := range api.Refusals {
-			if r != contract.InvalidParameter && !r.InReply {
+			if r != contract.InvalidParameter && (!r.InReply || slices.ContainsFunc(listed, func(cells []string) bool { return cells[0] == r.Code })) {
 				own = append(own, r)
 			}
 		}
-		compare(t, api.Method+" refusals", section(t, page, "错误码解释"), own, func(r *contract.Refusal) []string {
+		for i, cells := range listed { // where the page has no words for a code, the row's are the notes'
+			if i < len(own) && cells[1]+cells[2] == "" {
+				listed[i] = []string{cells[0], own[i].Text, own[i].Solution}
+			}
+		}
+		compare(t, api.Method+" refusals", listed, own, func(r *contract.Refusal) []string {
 			return []string{r.Code, r.Text, r.Solution}
 		})
-		for _, tag := range []string{"<code>50</code>", "<msg>" + contract.TOPFaults[contract.BusinessRefused].Text + "</msg>", "<sub_code>" + contract.InvalidParameter.Code + "</sub_code>", "<sub_msg>" + contract.InvalidParameter.Text + "</sub_msg>", "<" + api.Root() + ">"} {
+		root := "<" + api.Root() + ">"
+		if api.Reverse {
+			root = "<" + api.Reply[0].Name + ">" // the answer that a merchant gives
+		}
+		for _, tag := range []string{"<code>50</code>", "<msg>" + contract.TOPFaults[contract.BusinessRefused].Text + "</msg>", "<sub_code>" + contract.InvalidParameter.Code + "</sub_code>", "<sub_msg>" + contract.InvalidParameter.Text + "</sub_msg>", root} {
 			if !strings.Contains(page, tag) {
 				t.Errorf("%s: the page's examples do not hold %s", api.Method, tag)
 			}
@@ -138,18 +150,38 @@ func flat(rows []contract.Field, indent string) (all []contract.Field) {
 	return all
 }
 
-// The batch has no page of its own: its names and texts are those of the notes.
-func TestEventsProduceIsTheNotes(t *testing.T) {
+// Names and numbers of an API without a page are those of the notes, and so are the
+// codes of the intercept beyond its page.
+func TestNotesHaveTheOthers(t *testing.T) {
 	t.Parallel()
 	notes, err := os.ReadFile("../docs/protocol/qimen.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(notes), "### 7.2 `"+contract.EventsProduce.Method+"`")
-	if !found {
-		t.Fatal("the notes do not have the API")
+	between := func(heading string) string {
+		_, text, found := strings.Cut(string(notes), heading)
+		if !found {
+			t.Fatalf("the notes do not have %s", heading)
+		}
+		text, _, _ = strings.Cut(text, "\n## ")
+		return text
 	}
-	text, _, _ = strings.Cut(text, "\n## ")
+	callback := between("\n## 5. ")
+	for _, word := range []string{contract.InterceptCallback.Method, "`tid`", "`sub_order_ids` (list, max " + strconv.Itoa(contract.MaxCallback) + ")", "`success` (boolean)", "`error_code`"} {
+		if !strings.Contains(callback, word) {
+			t.Errorf("the notes on the callback do not hold %s", word)
+		}
+	}
+	codes := between("\n## 6. ")
+	for _, r := range contract.OrderIntercept.Refusals {
+		cell := "| " + r.Code + " | " + r.Text + " |"
+		switch {
+		case !r.InReply, r == contract.SignCheckFailure, r == contract.AddressForbidden: // of TOP; of section 3.2; of the page
+		case r.Text == "" && !strings.Contains(codes, r.Code) && !strings.Contains(codes, "a 32-hex text"), r.Text != "" && !strings.Contains(codes, cell):
+			t.Errorf("the notes do not hold %s", cell)
+		}
+	}
+	text := between("### 7.2 `" + contract.EventsProduce.Method + "`")
 	words := []string{contract.EventsProduce.Root(), contract.ParameterRequired.Code, contract.ParameterRequired.Text, strconv.Itoa(contract.MaxMessages), "results.qimen_result[]"}
 	for _, row := range slices.Concat(contract.EventsProduce.Request, flat(contract.EventsProduce.Reply, "")) {
 		words = append(words, strings.TrimPrefix(row.Name, "└ "))
