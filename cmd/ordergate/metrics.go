@@ -45,7 +45,7 @@ func (m *metrics) observeCommit(g store.Group) {
 	if g.Err != nil {
 		result = "failed"
 	} else {
-		m.events.Add(float64(g.Events))
+		m.events.Add(float64(len(g.Events)))
 	}
 	m.commits.WithLabelValues(result).Inc()
 	m.commit.Observe(g.Duration.Seconds())

@@ -185,9 +185,9 @@ func (g *gateway) groupsOf(t *testing.T, events int) (groups []store.Group) {
 		groups = nil
 		n := 0
 		for _, group := range g.groups {
-			if group.Events > 0 {
+			if len(group.Events) > 0 {
 				groups = append(groups, group)
-				n += group.Events
+				n += len(group.Events)
 			}
 		}
 		g.mu.Unlock()

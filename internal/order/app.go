@@ -26,7 +26,8 @@ type App struct {
 	Rate         Rate              `json:"rate,omitzero"`
 	ExpiresAt    time.Time         `json:"expires_at,omitzero"` // zero: never
 	OAuth        bool              `json:"oauth,omitempty"`     // Suning: calls need an access token
-	Options      map[string]string `json:"options,omitempty"`   // by the names of SuningOptions; absent: the first value of each
+	Options      map[string]string `json:"options,omitempty"`   // by the names of Options of its protocol; absent: the first value of each
+	LockUntil    LockUntil         `json:"lock_until,omitempty"`
 }
 
 // Authority is who decides about sessions and orders of an app's calls.

@@ -2,6 +2,8 @@ package order
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,11 +12,13 @@ import (
 
 // Declared is a state that an operator declares: an import of orders, apps,
 // sessions. It is stored whole or not at all. An app without a secret keeps the
-// one that it has.
+// one that it has, and so does a destination.
 type Declared struct {
 	Apps     []*App
 	Sessions []*Session
 	Orders   []Import
+
+	Destinations []*Destination
 }
 
 // Import is what an operator says of one order. Nil fields and lines that are
@@ -59,7 +63,7 @@ func (m Mistakes) Error() string {
 
 // Declare makes the task that stores a declared state. It refuses with Mistakes.
 func Declare(d Declared) *Task {
-	t := &Task{}
+	t := &Task{Destinations: len(d.Destinations) > 0}
 	seen := map[Key]bool{}
 	for _, o := range d.Orders {
 		if !seen[o.Key] {
@@ -112,16 +116,44 @@ func (d Declared) decide(v *View) (Decision, error) {
 			scratch[in.Key] = o
 		}
 		change := in.change(o)
+		decision.Events = append(decision.Events, o.violations(&change, "", v.Now)...)
 		o.Apply(change, v.Now)
 		if len(o.Lines) > MaxLines {
 			mistakes = append(mistakes, Mistake{fmt.Sprintf("orders[%d].lines", i), fmt.Sprintf("an order has at most %d lines", MaxLines)})
 		}
 		decision.Orders = append(decision.Orders, change)
 	}
-	if mistakes != nil {
+	var conflict *Conflict
+	decision.Destinations, conflict = d.destinations(v, &mistakes)
+	switch {
+	case mistakes != nil:
 		return Decision{}, mistakes
+	case conflict != nil:
+		return Decision{}, conflict
 	}
 	return decision, nil
+}
+
+// destinations completes the declared destinations and compares them with each other
+// and with all that there are.
+func (d Declared) destinations(v *View, mistakes *Mistakes) (merged []*Destination, conflict *Conflict) {
+	after := maps.Clone(v.Destinations)
+	for i, declared := range d.Destinations {
+		destination, ok := mergeDestination(declared, v.Destinations[declared.Name])
+		if !ok {
+			*mistakes = append(*mistakes, Mistake{fmt.Sprintf("destinations[%d].secret", i), "is required for a new destination"})
+		}
+		merged = append(merged, destination)
+		after[destination.Name] = destination
+	}
+	for _, destination := range merged {
+		for _, name := range slices.Sorted(maps.Keys(after)) {
+			if other := after[name]; other != destination && conflict == nil {
+				conflict = destination.contradicts(other)
+			}
+		}
+	}
+	return merged, conflict
 }
 
 // merge completes a declared app from the stored one: no secret, or the present

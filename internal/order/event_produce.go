@@ -257,14 +257,15 @@ func (p *produced) decide(v *View) (Decision, error) {
 		warnings = append(slices.Clip(warnings), WarnStepOrder.Code)
 	}
 	reply := &contract.EventProduceReply{Success: true}
+	violated := o.violations(&change, p.call.App.Key, v.Now)
 	return Decision{
 		Reply:  reply,
 		Orders: []Change{change},
-		Events: []Event{{
+		Events: append([]Event{{
 			ID: p.id, API: p.call.API.Method, Order: p.order, Lines: p.lines,
 			App: p.call.App.Key, At: p.call.At, Record: p.record,
 			Answer: p.call.API.JSON(reply), Warnings: warnings,
-		}},
+		}}, violated...),
 	}, nil
 }
 

@@ -1,6 +1,8 @@
 package order
 
-// Option is a point at which Suning's page can be read in more than one way. An
+import "github.com/ordergate/ordergate/contract"
+
+// Option is a point at which a vendor's page can be read in more than one way. An
 // app chooses; the first value is the default.
 type Option struct {
 	Name   string
@@ -18,7 +20,22 @@ const (
 	optionFailure       = "failure"
 	optionTimeoutClosed = "timeout_closed"
 	optionCardChecks    = "card_checks"
+
+	optionQimenErrors = "qimen_errors"
 )
+
+// TOPOptions are the points that docs/protocol/qimen.md marks as switchable.
+var TOPOptions = []Option{
+	{optionQimenErrors, []string{"qimen", "error_response"}, "the shape of errors in JSON on /router/qm and /router/qmtest"},
+}
+
+// Options lists those of a protocol's apps.
+func Options(p contract.Protocol) []Option {
+	if p == contract.Suning {
+		return SuningOptions
+	}
+	return TOPOptions
+}
 
 // SuningOptions are the points that docs/protocol/suning.md marks as switchable.
 var SuningOptions = []Option{
@@ -37,13 +54,18 @@ func (a *App) option(name string) string {
 	if chosen, ok := a.Options[name]; ok {
 		return chosen
 	}
-	for _, o := range SuningOptions {
-		if o.Name == name {
-			return o.Values[0]
+	for _, options := range [][]Option{SuningOptions, TOPOptions} {
+		for _, o := range options {
+			if o.Name == name {
+				return o.Values[0]
+			}
 		}
 	}
 	return ""
 }
+
+// ErrorResponse reports whether the app is told errors on Qimen's URLs as on TOP's.
+func (a *App) ErrorResponse() bool { return a.option(optionQimenErrors) == "error_response" }
 
 // StrictJSON reports whether the app's JSON must be JSON to the letter.
 func (a *App) StrictJSON() bool { return a.option(optionJSON) == "strict" }

@@ -28,6 +28,7 @@ type Order struct {
 	Stage     State // that of the line that has come least far
 	Lines     []Line
 	Marks     []Mark
+	Locks     []Lock
 	CreatedAt time.Time
 	UpdatedAt time.Time
 
@@ -91,6 +92,7 @@ type Change struct {
 	Header Header
 	Lines  []Line // to be added or replaced, by number
 	Marks  []Mark // to be added
+	Locks  []Lock // to be added or replaced, by number
 }
 
 // Exists reports whether the ledger has the order.
@@ -124,7 +126,7 @@ func (o *Order) index() map[string]int {
 // clone copies what Apply changes.
 func (o *Order) clone() *Order {
 	c := *o
-	c.Lines, c.Marks, c.place = slices.Clone(o.Lines), slices.Clone(o.Marks), nil
+	c.Lines, c.Marks, c.Locks, c.place = slices.Clone(o.Lines), slices.Clone(o.Marks), slices.Clone(o.Locks), nil
 	return &c
 }
 
@@ -144,6 +146,7 @@ func (o *Order) Apply(c Change, now time.Time) {
 		}
 	}
 	o.Marks = append(o.Marks, c.Marks...)
+	o.putLocks(c.Locks)
 	o.Stage = o.stage()
 }
 

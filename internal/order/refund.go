@@ -2,11 +2,8 @@ package order
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -62,12 +59,11 @@ func refund(o *Order, now time.Time) (c Change, events []Event) {
 
 func refunded(o *Order, l Line, now time.Time) Event {
 	paid := o.PaidAt.In(contract.Zone).Format(time.RFC3339Nano)
-	sum := sha256.Sum256([]byte(strings.Join([]string{EventRefund, o.Platform, o.Seller, o.Number, l.Number, paid}, "\x00")))
 	return Event{
-		ID:  base32.StdEncoding.EncodeToString(sum[:16])[:26], // 128 bits: the same refund has the same id
+		ID:  ownID(EventRefund, o.Platform, o.Seller, o.Number, l.Number, paid),
 		API: EventRefund, Order: o.Key, Lines: []string{l.Number}, At: now,
 		Record: Record{Params: []contract.Param{{Name: "line", Value: l.Number}, {Name: "paid_at", Value: paid}, {Name: "supplier_code", Value: l.SupplierCode}}}.JSON(),
-		Answer: []byte("{}"),
+		Answer: noAnswer,
 	}
 }
 

@@ -16,6 +16,7 @@ type Call struct {
 	Record  Record
 	At      time.Time
 
+	Merchant *App     // of a reverse call: the app that it reaches; nil: none is known
 	Warnings []string // codes of what was odd about how it travelled
 }
 
@@ -43,6 +44,23 @@ type Work struct {
 	// Sum makes the reply from the tasks' outcomes, once they are committed;
 	// nil: the outcome is that of the only task.
 	Sum func() any
+	// Question takes the place of the tasks where a merchant decides himself: a
+	// destination waits for the call. nil: nobody is ever asked.
+	Question *Question
+}
+
+// Question is what a call asks of a merchant. It is asked once.
+type Question struct {
+	API     *contract.API
+	Seller  string
+	Request any  // what he is asked
+	Later   bool // the caller is answered before he is
+	// Ask makes the task that stands before he is asked, with the event of the call.
+	// When the caller does not wait, its outcome is the call's.
+	Ask func(destination string) *Task
+	// Settle makes the task that stands after it. When the caller waits, its outcome is
+	// the call's.
+	Settle func(Verdict) *Task
 }
 
 // Outcome returns the reply or the refusal, once the tasks are committed.
@@ -62,5 +80,7 @@ var Rules = []Rule{
 	{contract.EventsProduce, produceWarnings, produceEvents},
 	{contract.EventEmit, []Warning{WarnOlder}, emitEvent},
 	{contract.LeaguerStatus, []Warning{WarnVersion}, reportStatus},
+	{contract.OrderIntercept, nil, interceptOrder},
+	{contract.InterceptCallback, nil, interceptCallback},
 	{contract.SystimeGet, nil, readClock},
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -19,6 +20,8 @@ type Task struct {
 	Apps       []string
 	WorkOrders []WorkOrderKey
 	EventIDs   []EventIDKey
+	// Destinations says that all destinations are loaded before Decide is called.
+	Destinations bool
 	// Decide must be pure: it is called again when a transaction is repeated.
 	Decide func(*View) (Decision, error)
 
@@ -26,6 +29,8 @@ type Task struct {
 	// committed. They are set before Commit returns nil.
 	Reply any
 	Err   error
+	// Events are those that it decided, with their places in the log.
+	Events []Event
 }
 
 // View is the state that a task decides on.
@@ -37,6 +42,8 @@ type View struct {
 
 	WorkOrders map[WorkOrderKey]*WorkOrder // read only; unknown ones are absent
 	EventIDs   map[EventIDKey]string       // what was sent under each; unknown ones are absent
+
+	Destinations map[string]*Destination // read only; by name
 }
 
 // Decision is what a task decided. When Decide refuses, nothing is written.
@@ -52,7 +59,19 @@ type Decision struct {
 	Sessions     []*Session
 	DropSessions []contract.Secret
 	Usage        []Usage // added to what is counted already
-	Probe        bool    // write something of no consequence, to see that writing works
+	Answers      []Answered
+
+	Destinations     []*Destination
+	DropDestinations []string
+	Probe            bool // write something of no consequence, to see that writing works
+}
+
+// Answered is the answer to a call whose event is in the log already: it waited for
+// somebody.
+type Answered struct {
+	Order  Key
+	Event  string // its id
+	Answer json.RawMessage
 }
 
 // The errors of a store.
@@ -77,6 +96,9 @@ type Store interface {
 	// can. A committed change is seen by the next look-up.
 	App(ctx context.Context, key string) (*App, error)
 	Session(ctx context.Context, token contract.Secret) (*Session, error)
+
+	// Destinations lists all destinations by their names, from memory where it can.
+	Destinations(ctx context.Context) ([]*Destination, error)
 
 	// Lists are sorted by their natural key; after is the last one seen.
 	Apps(ctx context.Context, after string, limit int) ([]*App, error)
@@ -107,8 +129,9 @@ type OrderFilter struct {
 	Key         Key // any of its fields
 	Stage       State
 	UpdatedUpTo time.Time
-	Prefix      string // of the number
-	After       int64  // ID
+	Prefix      string      // of the number
+	Locks       []LockState // that one of its locks has
+	After       int64       // ID
 	Limit       int
 }
 

@@ -20,15 +20,18 @@ type batch struct {
 
 // writes is what a transaction has to write.
 type writes struct {
-	orders   []*dirty // in the order in which they were first touched
-	events   []order.Event
+	orders   []*dirty           // in the order in which they were first touched
+	events   []*order.Event     // of the tasks: they learn their places in the log
 	work     []*order.WorkOrder // as the last task left each
 	eventIDs []order.EventID
 	purged   []string                           // apps whose sessions go, before anything is put
 	apps     map[string]*order.App              // nil: dropped
 	sessions map[contract.Secret]*order.Session // nil: dropped
 	usage    []order.Usage
+	answers  []order.Answered
 	probe    bool
+
+	destinations map[string]*order.Destination // nil: dropped
 
 	contradiction error // what no transaction may write
 
@@ -43,7 +46,7 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.destinations) == 0
 }
 
 // wanted is what a transaction must load, each once.
@@ -53,6 +56,8 @@ type wanted struct {
 	apps     set[string]
 	work     set[order.WorkOrderKey]
 	eventIDs set[order.EventIDKey]
+
+	destinations bool
 }
 
 // set lists keys, each once, in the order in which they came.
@@ -81,6 +86,7 @@ func (b *batch) wanted() *wanted {
 		w.apps.add(t.Apps)
 		w.work.add(t.WorkOrders)
 		w.eventIDs.add(t.EventIDs)
+		w.destinations = w.destinations || t.Destinations
 	}
 	return w
 }
@@ -89,12 +95,12 @@ func (b *batch) wanted() *wanted {
 func (b *batch) decide(view *order.View) *writes {
 	b.writes = &writes{
 		byKey: make(map[order.Key]*dirty, len(view.Orders)),
-		apps:  map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{},
+		apps:  map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
 	}
 	view.Now = b.now
 	for _, t := range b.tasks {
 		d, err := b.judge(t, view)
-		t.Reply, t.Err = d.Reply, err
+		t.Reply, t.Err, t.Events = d.Reply, err, d.Events
 		if err == nil {
 			b.writes.add(d, view)
 			t.Err = d.Refusal
@@ -118,7 +124,9 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	for _, change := range d.Orders {
 		w.apply(change, view)
 	}
-	w.events = append(w.events, d.Events...)
+	for i := range d.Events {
+		w.events = append(w.events, &d.Events[i])
+	}
 	for _, o := range d.WorkOrders {
 		w.putWorkOrder(o)
 		view.WorkOrders[o.WorkOrderKey] = o
@@ -140,6 +148,14 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	for _, token := range d.DropSessions {
 		w.sessions[token] = nil
 	}
+	for _, destination := range d.Destinations {
+		w.destinations[destination.Name], view.Destinations[destination.Name] = destination, destination
+	}
+	for _, name := range d.DropDestinations {
+		w.destinations[name] = nil
+		delete(view.Destinations, name)
+	}
+	w.answers = append(w.answers, d.Answers...)
 	w.usage = append(w.usage, d.Usage...)
 	w.probe = w.probe || d.Probe
 }
@@ -182,7 +198,7 @@ func (w *writes) apply(change order.Change, view *order.View) {
 	if !existed {
 		named(view, o.Order)
 	}
-	o.changed = o.changed || o.Header != before || o.Stage != stage || len(change.Lines)+len(change.Marks) > 0
+	o.changed = o.changed || o.Header != before || o.Stage != stage || len(change.Lines)+len(change.Marks)+len(change.Locks) > 0
 }
 
 // named lists an order that exists under its number, if that is wanted.

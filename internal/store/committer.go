@@ -145,7 +145,10 @@ func (c *committer) commit(group []*unit) {
 	for _, u := range group {
 		u.done <- err
 	}
+	if err != nil {
+		b.writes.events = nil
+	}
 	if c.onCommit != nil {
-		c.onCommit(Group{Tasks: len(b.tasks), Events: len(b.writes.events), Duration: time.Since(started), Err: err})
+		c.onCommit(Group{Tasks: len(b.tasks), Events: b.writes.events, Duration: time.Since(started), Err: err})
 	}
 }

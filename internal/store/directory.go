@@ -12,7 +12,8 @@ import (
 // next look-ups fill it again.
 const maxCached = 100_000
 
-// directory keeps apps and sessions in memory, because every call looks both up.
+// directory keeps apps, sessions and destinations in memory, because calls look them
+// up.
 type directory struct {
 	engine engine
 
@@ -20,6 +21,8 @@ type directory struct {
 	generation int // changes when anything was forgotten
 	apps       map[string]*order.App
 	sessions   map[contract.Secret]*order.Session
+
+	destinations []*order.Destination // nil: not loaded
 }
 
 func newDirectory(e engine) *directory {
@@ -34,6 +37,26 @@ func (d *directory) App(ctx context.Context, key string) (*order.App, error) {
 // Session implements [order.Store].
 func (d *directory) Session(ctx context.Context, token contract.Secret) (*order.Session, error) {
 	return cached(ctx, d, d.sessions, token, d.engine.loadSession)
+}
+
+// Destinations implements [order.Store].
+func (d *directory) Destinations(ctx context.Context) ([]*order.Destination, error) {
+	d.mu.RLock()
+	known, generation := d.destinations, d.generation
+	d.mu.RUnlock()
+	if known != nil {
+		return known, nil
+	}
+	loaded, err := d.engine.loadDestinations(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation == generation {
+		d.destinations = append([]*order.Destination{}, loaded...)
+	}
+	return loaded, nil
 }
 
 func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, key K, load func(context.Context, K) (V, error)) (V, error) {
@@ -61,12 +84,15 @@ func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, k
 
 // forget drops what a transaction may have changed.
 func (d *directory) forget(w *writes) {
-	if len(w.apps)+len(w.sessions) == 0 {
+	if len(w.apps)+len(w.sessions)+len(w.destinations) == 0 {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.generation++
+	if len(w.destinations) > 0 {
+		d.destinations = nil
+	}
 	for key := range w.apps {
 		delete(d.apps, key)
 	}

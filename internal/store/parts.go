@@ -86,6 +86,63 @@ func decodeMarks(text string) (marks []order.Mark, err error) {
 	return marks, err
 }
 
+// Locks are few and many-sided: a JSON array of objects.
+
+func encodeLocks(locks []order.Lock) string {
+	if len(locks) == 0 {
+		return noLocks
+	}
+	b, err := json.Marshal(locks)
+	if err != nil {
+		panic(err) // texts and times have JSON
+	}
+	return string(b)
+}
+
+const noLocks = "[]"
+
+func decodeLocks(text string) (locks []order.Lock, err error) {
+	if text == noLocks {
+		return nil, nil
+	}
+	return locks, json.Unmarshal([]byte(text), &locks)
+}
+
+// secretTexts are a destination's secrets as texts: their own type does not print.
+type secretTexts struct {
+	Secret    string            `json:"secret"`
+	OldSecret string            `json:"old_secret,omitempty"`
+	Session   string            `json:"session,omitempty"`
+	Sessions  map[string]string `json:"sessions,omitempty"`
+}
+
+func sealedSecrets(s order.DestinationSecrets) string {
+	texts := secretTexts{Secret: string(s.Secret), OldSecret: string(s.OldSecret), Session: string(s.Session), Sessions: map[string]string{}}
+	for seller, token := range s.Sessions {
+		texts.Sessions[seller] = string(token)
+	}
+	b, err := json.Marshal(texts)
+	if err != nil {
+		panic(err) // texts have JSON
+	}
+	return string(b)
+}
+
+func openSecrets(s *order.DestinationSecrets, text string) error {
+	var texts secretTexts
+	if err := json.Unmarshal([]byte(text), &texts); err != nil {
+		return err
+	}
+	*s = order.DestinationSecrets{Secret: contract.Secret(texts.Secret), OldSecret: contract.Secret(texts.OldSecret), Session: contract.Secret(texts.Session)}
+	if len(texts.Sessions) > 0 {
+		s.Sessions = map[string]contract.Secret{}
+	}
+	for seller, token := range texts.Sessions {
+		s.Sessions[seller] = contract.Secret(token)
+	}
+	return nil
+}
+
 // appendTexts writes an array of texts.
 func appendTexts(b []byte, texts ...string) []byte {
 	b = append(b, '[')

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks"
+	orderColumns  = "id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, lines, marks, locks"
 	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
 	selectNumber  = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? ORDER BY id"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
@@ -53,6 +53,9 @@ func scanOrder(row *sqlite.Stmt) (o *order.Order, err error) {
 	if o.Marks, err = decodeMarks(row.ColumnText(12)); err != nil {
 		return nil, fmt.Errorf("order %d: %w", o.ID, err)
 	}
+	if o.Locks, err = decodeLocks(row.ColumnText(13)); err != nil {
+		return nil, fmt.Errorf("order %d: %w", o.ID, err)
+	}
 	return o, nil
 }
 
@@ -73,9 +76,14 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders [
 	w.add(f.Key.Seller != "", "seller = ?", f.Key.Seller)
 	w.add(f.Stage != "", "stage = ?", string(f.Stage))
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
+	states := make([]string, len(f.Locks))
+	for i, state := range f.Locks { // the texts of indexes: the states are ours
+		states[i] = "instr(locks, '\"" + string(state) + "\"') > 0"
+	}
+	w.add(len(states) > 0, "locks <> '[]' AND ("+strings.Join(states, " OR ")+")")
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
 	return readPage(ctx, s, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
-		func(row *sqlite.Stmt) int { return row.ColumnLen(11) + row.ColumnLen(12) }, scanOrder)
+		func(row *sqlite.Stmt) int { return row.ColumnLen(11) + row.ColumnLen(12) + row.ColumnLen(13) }, scanOrder)
 }
 
 // readPage reads a page of a list. It ends at its limit, or where what its rows
@@ -220,6 +228,30 @@ func (s *sqliteStore) scanApp(row *sqlite.Stmt, key string) (*order.App, error) 
 	text, err = s.key.Open(columnBytes(row, 1), appPlace(key))
 	app.OldSecret = contract.Secret(text)
 	return app, err
+}
+
+// loadDestinations implements engine.
+func (s *sqliteStore) loadDestinations(ctx context.Context) (destinations []*order.Destination, err error) {
+	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
+		destinations, err = s.readDestinations(c)
+		return err
+	})
+	return destinations, err
+}
+
+func (s *sqliteStore) readDestinations(c *sqlite.Conn) (destinations []*order.Destination, err error) {
+	return destinations, query(c, "SELECT name, secrets, doc FROM destination ORDER BY name", func(row *sqlite.Stmt) error {
+		d := &order.Destination{}
+		if err := json.Unmarshal([]byte(row.ColumnText(2)), d); err != nil {
+			return err
+		}
+		text, err := s.key.Open(columnBytes(row, 1), destinationPlace(row.ColumnText(0)))
+		if err != nil {
+			return err
+		}
+		destinations = append(destinations, d)
+		return openSecrets(&d.DestinationSecrets, text)
+	})
 }
 
 // Apps implements [order.Store].

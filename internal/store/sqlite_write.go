@@ -49,6 +49,7 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 	view := &order.View{
 		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Named: make(map[order.NumberKey][]*order.Order, len(w.numbers.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
 		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
+		Destinations: map[string]*order.Destination{},
 	}
 	for _, k := range w.orders.list {
 		o, err := loadOrder(s.write, k)
@@ -67,6 +68,15 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 		}
 		if app != nil {
 			view.Apps[key] = app
+		}
+	}
+	if w.destinations {
+		destinations, err := s.readDestinations(s.write)
+		if err != nil {
+			return nil, fmt.Errorf("loading destinations: %w", err)
+		}
+		for _, d := range destinations {
+			view.Destinations[d.Name] = d
 		}
 	}
 	return view, s.loadWorkOrders(w, view)
@@ -130,9 +140,16 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 	if err := s.writeWorkOrders(w); err != nil {
 		return fmt.Errorf("writing work orders: %w", err)
 	}
-	for i := range w.events {
-		if err := s.writeEvent(&w.events[i], loaded, w); err != nil {
+	for _, e := range w.events {
+		if err := s.writeEvent(e, loaded, w); err != nil {
 			return fmt.Errorf("writing an event: %w", err)
+		}
+	}
+	for _, a := range w.answers {
+		if o, known := loaded[a.Order]; known {
+			if err := exec(s.write, updateAnswer, string(a.Answer), o.ID, a.Event); err != nil {
+				return fmt.Errorf("writing an answer: %w", err)
+			}
 		}
 	}
 	if err := s.writeDirectory(w); err != nil {
@@ -153,10 +170,12 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 }
 
 const (
-	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, refund_due = ?, lines = ?, marks = ? WHERE id = ?"
+	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks, locks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, refund_due = ?, lines = ?, marks = ?, locks = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
 	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+	updateAnswer = "UPDATE event SET answer = ? WHERE order_id = ? AND id = ?"
 
 	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateWork    = "UPDATE work_order SET type = ?, status = ?, plan_id = ?, order_no = ?, ts = ?, updated_at = ? WHERE id = ?"
@@ -168,9 +187,9 @@ func (s *sqliteStore) writeOrder(o *dirty) error {
 	case o.ID == 0:
 		o.ID = s.nextID.order
 		s.nextID.order++
-		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks))
+		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks))
 	case o.changed:
-		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), o.ID)
+		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks), o.ID)
 	}
 	return exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
 }
@@ -235,7 +254,24 @@ func (s *sqliteStore) writeDirectory(w *writes) error {
 			return fmt.Errorf("writing a session: %w", err)
 		}
 	}
+	for name, d := range w.destinations {
+		if err := s.writeDestination(name, d); err != nil {
+			return fmt.Errorf("writing a destination: %w", err)
+		}
+	}
 	return nil
+}
+
+func (s *sqliteStore) writeDestination(name string, d *order.Destination) error {
+	if d == nil {
+		return exec(s.write, "DELETE FROM destination WHERE name = ?", name)
+	}
+	doc, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return exec(s.write, "INSERT INTO destination (name, secrets, doc) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET secrets = excluded.secrets, doc = excluded.doc",
+		name, s.key.Seal(sealedSecrets(d.DestinationSecrets), destinationPlace(name)), string(doc))
 }
 
 func (s *sqliteStore) writeSession(token contract.Secret, t *order.Session) error {
@@ -263,9 +299,10 @@ func (s *sqliteStore) writeApp(key string, a *order.App) error {
 		a.Key, s.key.Seal(string(a.Secret), appPlace(a.Key)), old, string(doc))
 }
 
-func appPlace(key string) string        { return "app/" + key }
-func eventPlace(id string) string       { return "event/" + id }
-func sessionPlace(mark [32]byte) string { return fmt.Sprintf("session/%x", mark) }
+func appPlace(key string) string          { return "app/" + key }
+func destinationPlace(name string) string { return "destination/" + name }
+func eventPlace(id string) string         { return "event/" + id }
+func sessionPlace(mark [32]byte) string   { return fmt.Sprintf("session/%x", mark) }
 
 // millis stores a time; the zero time is NULL.
 func millis(t time.Time) any {

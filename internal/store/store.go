@@ -28,7 +28,7 @@ type Options struct {
 // Group is what one transaction held.
 type Group struct {
 	Tasks    int
-	Events   int
+	Events   []*order.Event // in their order; none of a transaction that failed
 	Duration time.Duration
 	Err      error
 }
@@ -62,4 +62,5 @@ type engine interface {
 	transact(w *wanted, decide func(*order.View) *writes) error
 	loadApp(ctx context.Context, key string) (*order.App, error)
 	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
+	loadDestinations(ctx context.Context) ([]*order.Destination, error)
 }

@@ -13,9 +13,9 @@ import (
 // readLenient reads JSON as vendors' SDKs really write it: strings in single
 // quotes, line ends and other control characters within strings, and Python's
 // None, True, False, \', \x.. and \U......... Everything that is JSON it reads as
-// [contract.ParseJSON] does, but for depth and size.
-func readLenient(text string) (*contract.Node, error) {
-	r := lenient{text: text}
+// [contract.ParseJSON] does, but for depth and the number of values.
+func readLenient(text string, most int) (*contract.Node, error) {
+	r := lenient{text: text, most: most}
 	n, err := r.value(0)
 	if err != nil {
 		return nil, err
@@ -35,6 +35,7 @@ type lenient struct {
 	text  string
 	at    int
 	nodes int
+	most  int
 }
 
 // skip passes white space and returns the byte behind it, 0 at the end.
@@ -53,7 +54,7 @@ func (r *lenient) value(depth int) (*contract.Node, error) {
 	switch {
 	case depth > maxDepth:
 		return nil, errDeep
-	case r.nodes > maxNodes:
+	case r.nodes > r.most:
 		return nil, errMany
 	}
 	switch c := r.skip(); c {

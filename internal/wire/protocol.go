@@ -26,8 +26,11 @@ type Protocol interface {
 
 // Of returns how the calls of an API travel.
 func Of(api *contract.API) Protocol {
-	if api.Protocol == contract.Suning {
+	switch {
+	case api.Protocol == contract.Suning:
 		return Suning{}
+	case api.Reverse:
+		return QimenCloud{}
 	}
 	return TOP{}
 }
@@ -38,6 +41,7 @@ type Message struct {
 	AppKey  string
 	Secret  contract.Secret
 	Session contract.Secret  // access token; empty: none is sent
+	Target  string           // of a call by Qimen: the app of the merchant who is called; empty: none is named
 	API     *contract.API    // what is called
 	Params  []contract.Param // the API's own, objects and lists as JSON text; all of them are sent and signed
 	Format  Format

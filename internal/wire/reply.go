@@ -17,6 +17,7 @@ import (
 type Format struct {
 	JSON     bool // else XML, TOP's default
 	Simplify bool // JSON without the root
+	Flat     bool // Qimen: JSON without its root (json2)
 }
 
 // Format returns how a call wants its answer, and false when it names a format

@@ -31,6 +31,9 @@ func (TOP) Seal(ctx context.Context, m Message) (Sealed, error) {
 	if m.Session != "" {
 		protocol = append(protocol, contract.Param{Name: "session", Value: string(m.Session)})
 	}
+	if m.Target != "" {
+		protocol = append(protocol, contract.Param{Name: "target_app_key", Value: m.Target})
+	}
 	all := slices.Concat(protocol, m.Params)
 	slices.SortStableFunc(all, byName)
 	signed := SignedText(all, "")

@@ -187,7 +187,7 @@ func (c *SuningCall) content(api *contract.API, strict bool) (*contract.Node, er
 func readDocument(f Format, body string, strict bool) (*contract.Node, error) {
 	text := strings.ToValidUTF8(strings.TrimPrefix(body, string(byteOrderMark)), "\ufffd")
 	if !f.JSON {
-		name, root, err := readXML(text, true)
+		name, root, err := readXML(text, true, maxNodes)
 		if err == nil && name != requestRoot {
 			err = errNoRoot
 		}
@@ -196,7 +196,7 @@ func readDocument(f Format, body string, strict bool) (*contract.Node, error) {
 	if strict && !json.Valid([]byte(text)) {
 		return nil, errNotJSON
 	}
-	document, err := readLenient(text)
+	document, err := readLenient(text, maxNodes)
 	if err != nil {
 		return nil, err
 	}

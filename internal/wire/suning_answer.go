@@ -93,7 +93,7 @@ func (Suning) Unseal(api *contract.API, body []byte) (reply any, err error) {
 // readResponse returns what is in an answer's root.
 func readResponse(body []byte) (*contract.Node, error) {
 	if !isJSON(body) {
-		name, root, err := readXML(string(body), false)
+		name, root, err := readXML(string(body), false, maxNodes)
 		if err == nil && name != responseRoot {
 			err = fmt.Errorf("root is %q", name)
 		}

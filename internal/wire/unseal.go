@@ -13,11 +13,11 @@ import (
 // body cut short, or nothing.
 var ErrNotAnswer = errors.New("not an answer of this API")
 
-// Unseal reads an answer: XML or JSON, with root or simplified. The error is a
-// *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the body
-// is no answer at all.
+// Unseal reads an answer: XML or JSON, with root or simplified, or in one of Qimen's
+// shapes. The error is a *[contract.Refused] when the vendor says no, and
+// [ErrNotAnswer] when the body is no answer at all.
 func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
-	root, content, err := readAnswer(api.Root(), bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)))
+	root, content, err := readAnswer(api, bytes.TrimSpace(bytes.TrimPrefix(body, byteOrderMark)))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnswer, err)
 	}
@@ -28,10 +28,12 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 			RequestID: textOf(content, "request_id"), Row: contract.FindTOP(api, code, subCode),
 		}
 	}
-	if root != api.Root() && root != "" {
-		return nil, fmt.Errorf("%w: root is %q", ErrNotAnswer, root)
-	}
 	reply, found := api.DecodeReply(content)
+	if root != api.Root() && (!found || len(api.Reply) == 0) {
+		if refused := refusedByQimen(api, content); refused != nil {
+			return nil, refused
+		}
+	}
 	if !found {
 		return nil, fmt.Errorf("%w: it holds none of its fields", ErrNotAnswer)
 	}
@@ -55,11 +57,18 @@ func textOf(n *contract.Node, name string) string {
 	return ""
 }
 
-// readAnswer returns an answer's root and what is in it. A simplified answer
-// has no root.
-func readAnswer(apiRoot string, body []byte) (root string, content *contract.Node, err error) {
+// readAnswer returns an answer's root and what is in it. A simplified answer and
+// Qimen's flat one have no root. An error is an error, whatever stands beside it.
+func readAnswer(api *contract.API, body []byte) (root string, content *contract.Node, err error) {
 	if !isJSON(body) {
-		return readXML(string(body), false)
+		root, content, err = readXML(string(body), false, maxNodes)
+		switch {
+		case err != nil, root == errorRoot, root == api.Root(), root == qimenRoot:
+			return root, content, err
+		case api.Reverse && len(api.Reply) == 1 && root == api.Reply[0].Name: // the page's own shape
+			return "", &contract.Node{Kind: contract.ObjectNode, Parts: []contract.Part{{Name: root, Node: content}}}, nil
+		}
+		return "", nil, fmt.Errorf("root is %q", root)
 	}
 	if !utf8.Valid(body) {
 		return "", nil, errNotUTF8
@@ -71,7 +80,7 @@ func readAnswer(apiRoot string, body []byte) (root string, content *contract.Nod
 	if content.Kind != contract.ObjectNode {
 		return "", nil, errors.New("no object")
 	}
-	for _, name := range []string{errorRoot, apiRoot} {
+	for _, name := range []string{errorRoot, api.Root(), qimenRoot} {
 		if inside, ok := content.Get(name); ok {
 			if inside.Kind != contract.ObjectNode {
 				return "", nil, fmt.Errorf("%s is no object", name)

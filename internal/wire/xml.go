@@ -24,11 +24,11 @@ var (
 // readXML reads a document's root element into nodes: no document type, no
 // entities but XML's own. Whole says that only comments and white space may follow
 // the root; TOP's answers have a comment there that names a host, and anything
-// else is let pass.
-func readXML(text string, whole bool) (root string, content *contract.Node, err error) {
+// else is let pass. It has at most so many elements.
+func readXML(text string, whole bool, most int) (root string, content *contract.Node, err error) {
 	d := xml.NewDecoder(strings.NewReader(text))
 	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil } // it is UTF-8, whatever it says
-	r := xmlReader{}
+	r := xmlReader{most: most}
 	for {
 		token, err := d.Token()
 		if err == io.EOF && r.root != nil {
@@ -53,6 +53,7 @@ func readXML(text string, whole bool) (root string, content *contract.Node, err 
 type xmlReader struct {
 	open  []openElement
 	nodes int
+	most  int
 	name  string
 	root  *contract.Node // once it is closed
 }
@@ -73,7 +74,7 @@ func (r *xmlReader) take(token xml.Token) error {
 			return errors.New("more than one root")
 		case len(r.open) == maxDepth:
 			return errDeep
-		case r.nodes > maxNodes:
+		case r.nodes > r.most:
 			return errMany
 		}
 		r.open = append(r.open, openElement{Part: contract.Part{Name: t.Name.Local, Node: &contract.Node{}}})

@@ -1,0 +1,156 @@
+package order
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// Destination is where events go, and who is asked. A stored one is never changed,
+// only replaced. Its JSON is what stores keep; secrets are not in it.
+type Destination struct {
+	Name        string          `json:"name"`
+	Kind        DestinationKind `json:"kind"`
+	URL         string          `json:"url"`
+	AppKey      string          `json:"app_key,omitempty"` // of Top and Qimen: the merchant's app
+	APIs        []string        `json:"apis,omitempty"`    // methods; nil: every one that it can take
+	Sellers     []string        `json:"sellers,omitempty"` // nil: all
+	Wait        bool            `json:"wait,omitempty"`    // its answer is the caller's answer
+	Timeout     time.Duration   `json:"timeout,omitempty"` // 0: DefaultTimeout
+	MaxInFlight int             `json:"max_in_flight,omitempty"`
+	Disabled    bool            `json:"disabled,omitempty"`
+	OldUntil    time.Time       `json:"old_until,omitzero"`
+
+	DestinationSecrets `json:"-"`
+}
+
+// DestinationSecrets are what a destination signs with. Stores seal them.
+type DestinationSecrets struct {
+	Secret    contract.Secret
+	OldSecret contract.Secret            // signs beside Secret until OldUntil, after a rotation
+	Session   contract.Secret            // of Top: for sellers that Sessions do not list
+	Sessions  map[string]contract.Secret // of Top: by seller
+}
+
+// DestinationKind is what a destination speaks.
+type DestinationKind string
+
+// The kinds of destinations.
+const (
+	KindWebhook DestinationKind = "webhook" // CloudEvents, signed per Standard Webhooks
+	KindQimen   DestinationKind = "qimen"   // the reverse call, signed as Qimen signs it
+	KindTOP     DestinationKind = "top"     // the Taobao Open Platform, or who speaks like it
+)
+
+// DestinationKinds lists them.
+var DestinationKinds = []DestinationKind{KindWebhook, KindQimen, KindTOP}
+
+// How long a destination may take to answer, and how many calls may wait for one at
+// a time. SDKs give up after 30 seconds.
+const (
+	DefaultTimeout     = 10 * time.Second
+	MaxTimeout         = 25 * time.Second
+	DefaultMaxInFlight = 1000
+)
+
+// Deadline is how long the destination may take to answer.
+func (d *Destination) Deadline() time.Duration { return cmp.Or(d.Timeout, DefaultTimeout) }
+
+// InFlight is how many calls may wait for the destination at a time.
+func (d *Destination) InFlight() int { return cmp.Or(d.MaxInFlight, DefaultMaxInFlight) }
+
+// Takes reports whether an enabled destination takes events of an API and a seller.
+func (d *Destination) Takes(api, seller string) bool {
+	return !d.Disabled && (d.APIs == nil || slices.Contains(d.APIs, api)) && (d.Sellers == nil || slices.Contains(d.Sellers, seller))
+}
+
+// Secrets lists what the destination signs with now, the newest first.
+func (d *Destination) Secrets(now time.Time) []contract.Secret {
+	if d.OldSecret != "" && now.Before(d.OldUntil) {
+		return []contract.Secret{d.Secret, d.OldSecret}
+	}
+	return []contract.Secret{d.Secret}
+}
+
+// SessionOf is the session that speaks for a seller; empty: none is known.
+func (d *Destination) SessionOf(seller string) contract.Secret {
+	return cmp.Or(d.Sessions[seller], d.Session)
+}
+
+// WaitingFor finds the destination that answers calls of an API and a seller; nil when
+// none waits for them.
+func WaitingFor(destinations []*Destination, api, seller string) *Destination {
+	for _, d := range destinations {
+		if d.Wait && d.Takes(api, seller) {
+			return d
+		}
+	}
+	return nil
+}
+
+// Conflict is a declaration that is right by itself and contradicts what there is.
+type Conflict struct{ Text string }
+
+// Error says what contradicts what.
+func (c *Conflict) Error() string { return c.Text }
+
+// contradicts says how two destinations contradict each other: both want to answer
+// the same call. It is nil when they do not.
+func (d *Destination) contradicts(other *Destination) *Conflict {
+	if !d.Wait || !other.Wait || d.Disabled || other.Disabled || !overlap(d.APIs, other.APIs) || !overlap(d.Sellers, other.Sellers) {
+		return nil
+	}
+	return &Conflict{Text: fmt.Sprintf("destinations %q and %q both wait for the same calls of the same seller; make their sellers differ, or disable one", other.Name, d.Name)}
+}
+
+// overlap reports whether two lists have a text in common. No list is every text.
+func overlap(a, b []string) bool {
+	return a == nil || b == nil || slices.ContainsFunc(a, func(text string) bool { return slices.Contains(b, text) })
+}
+
+// mergeDestination completes a declared destination from the stored one: no secret, or
+// the present one, leaves a rotation as it is, and so do sessions that are not given.
+// It is false when there is no secret at all.
+func mergeDestination(declared, stored *Destination) (*Destination, bool) {
+	merged := *declared
+	if stored == nil {
+		return &merged, merged.Secret != ""
+	}
+	if merged.Secret == "" || merged.Secret == stored.Secret {
+		merged.Secret, merged.OldSecret, merged.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
+	}
+	merged.Session = cmp.Or(merged.Session, stored.Session)
+	merged.Sessions = maps.Clone(merged.Sessions)
+	for seller, token := range merged.Sessions {
+		if token == "" {
+			merged.Sessions[seller] = stored.Sessions[seller]
+		}
+	}
+	return &merged, merged.Secret != ""
+}
+
+// RotateDestination makes the task that replaces a destination's secret. The old one
+// signs beside it for the overlap. It refuses with ErrNotFound.
+func RotateDestination(name string, secret contract.Secret, overlap time.Duration) *Task {
+	return &Task{Destinations: true, Decide: func(v *View) (Decision, error) {
+		old := v.Destinations[name]
+		if old == nil {
+			return Decision{}, ErrNotFound
+		}
+		d := *old
+		d.Secret, d.OldSecret, d.OldUntil = secret, "", time.Time{}
+		if overlap > 0 {
+			d.OldSecret, d.OldUntil = old.Secret, v.Now.Add(overlap)
+		}
+		return Decision{Destinations: []*Destination{&d}}, nil
+	}}
+}
+
+// DropDestination makes the task that deletes a destination.
+func DropDestination(name string) *Task {
+	return &Task{Decide: func(*View) (Decision, error) { return Decision{DropDestinations: []string{name}}, nil }}
+}

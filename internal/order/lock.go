@@ -1,0 +1,288 @@
+package order
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// LockState is how far a lock has come.
+type LockState string
+
+// The states of a lock.
+const (
+	LockAsked    LockState = "asked"    // a merchant was asked and has not answered yet
+	LockHeld     LockState = "locked"   // the sub order must not be shipped
+	LockRefused  LockState = "refused"  // the merchant said no
+	LockUnknown  LockState = "unknown"  // the merchant was asked, and nobody knows what became of it
+	LockReleased LockState = "released" // it was held and is no more
+)
+
+// LockStates lists them.
+var LockStates = []LockState{LockAsked, LockHeld, LockRefused, LockUnknown, LockReleased}
+
+// Lock is a buyer's wish that one sub order be not shipped, and what became of it.
+// Its JSON is what stores keep.
+type Lock struct {
+	Number      int       `json:"n"` // within its order, from 1
+	Line        string    `json:"line"`
+	State       LockState `json:"state"`
+	Event       string    `json:"event"`                 // id of the event that asked for it
+	Destination string    `json:"destination,omitempty"` // who was asked; empty: the ledger decided
+	Later       bool      `json:"later,omitempty"`       // the caller has an acknowledgement and waits for the verdict
+	Code        string    `json:"code,omitempty"`        // why it is not held
+	Text        string    `json:"text,omitempty"`        // the same in words
+	AskedAt     time.Time `json:"asked_at"`
+	SettledAt   time.Time `json:"settled_at,omitzero"`
+	ViolatedAt  time.Time `json:"violated_at,omitzero"` // when its sub order was shipped all the same
+}
+
+// MaxLocks is how many locks an order remembers. Of more, the oldest are forgotten
+// that are refused, released or unknown.
+const MaxLocks = 2_000
+
+// The apis of events about locks.
+const (
+	EventLockViolated = "ordergate.lock.violated"
+	EventLockReleased = "ordergate.lock.released"
+	EventLockUnknown  = "ordergate.lock.unknown"
+)
+
+// Held reports whether a line is locked.
+func (o *Order) Held(line string) bool { return o.heldBy(line) != nil }
+
+func (o *Order) heldBy(line string) *Lock {
+	i := slices.IndexFunc(o.Locks, func(l Lock) bool { return l.State == LockHeld && l.Line == line })
+	if i < 0 {
+		return nil
+	}
+	return &o.Locks[i]
+}
+
+func (o *Order) lastLock() int {
+	last := 0
+	for _, l := range o.Locks {
+		last = max(last, l.Number)
+	}
+	return last
+}
+
+// putLocks adds or replaces locks and forgets what is too much.
+func (o *Order) putLocks(locks []Lock) {
+	for _, l := range locks {
+		if i := slices.IndexFunc(o.Locks, func(known Lock) bool { return known.Number == l.Number }); i >= 0 {
+			o.Locks[i] = l
+		} else {
+			o.Locks = append(o.Locks, l)
+		}
+	}
+	for excess := len(o.Locks) - MaxLocks; excess > 0; excess-- {
+		i := slices.IndexFunc(o.Locks, func(l Lock) bool { return l.State != LockAsked && l.State != LockHeld })
+		if i < 0 {
+			return
+		}
+		o.Locks = slices.Delete(o.Locks, i, i+1)
+	}
+}
+
+// stateOf is how far a line has come, whether or not the order lists it.
+func (o *Order) stateOf(line string) State {
+	if l, known := o.Line(line); known {
+		return l.State
+	}
+	return o.Reached
+}
+
+// gone reports whether a state lies behind the moment up to which a line can be kept
+// from being shipped.
+func gone(s State) bool { return s == Out || s == Shipped }
+
+// violations notes which held locks a change violates by shipping their lines, and
+// returns the event of it.
+func (o *Order) violations(c *Change, app string, now time.Time) []Event {
+	var broken []Lock
+	for _, l := range o.Locks {
+		if l.State != LockHeld || !l.ViolatedAt.IsZero() || gone(o.stateOf(l.Line)) {
+			continue
+		}
+		after := c.Header.Reached
+		if i := slices.IndexFunc(c.Lines, func(line Line) bool { return line.Number == l.Line }); i >= 0 {
+			after = c.Lines[i].State
+		} else if line, known := o.Line(l.Line); known {
+			after = line.State
+		}
+		if gone(after) {
+			l.ViolatedAt = now
+			broken = append(broken, l)
+		}
+	}
+	c.Locks = append(c.Locks, broken...)
+	return violated(c.Key, broken, app, now)
+}
+
+// violated makes the event of locks that were violated; none of none.
+func violated(k Key, broken []Lock, app string, now time.Time) []Event {
+	if len(broken) == 0 {
+		return nil
+	}
+	return []Event{lockEvent(EventLockViolated, k, broken, app, now)}
+}
+
+// lockEvent makes an event of Ordergate's own about locks of an order.
+func lockEvent(api string, k Key, locks []Lock, app string, now time.Time) Event {
+	ids, numbers, lines := make([]string, len(locks)), make([]string, len(locks)), make([]string, len(locks))
+	for i, l := range locks {
+		ids[i], numbers[i], lines[i] = strconv.Itoa(l.Number), strconv.Itoa(l.Number), l.Line
+	}
+	params := []contract.Param{{Name: "locks", Value: strings.Join(numbers, ",")}, {Name: "sub_order_ids", Value: strings.Join(lines, ",")}}
+	if code := locks[0].Code; code != "" {
+		params = append(params, contract.Param{Name: "code", Value: code})
+	}
+	return Event{
+		ID: ownID(api, append([]string{k.Platform, k.Seller, k.Number}, ids...)...), API: api, Order: k, Lines: lines, App: app, At: now,
+		Record: Record{Params: params}.JSON(), Answer: noAnswer,
+	}
+}
+
+// noAnswer is the answer of an event that has none.
+var noAnswer = json.RawMessage("{}")
+
+// ownID makes the id of an event of Ordergate's own: the same facts have the same id.
+func ownID(api string, facts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{api}, facts...), "\x00")))
+	return base32.StdEncoding.EncodeToString(sum[:16])[:26] // 128 bits
+}
+
+// Verdict is what came of asking a merchant.
+type Verdict struct {
+	Reply any   // the contract's reply; nil when Err is set
+	Err   error // why there is none: a row of contract.TOPBackend
+}
+
+// settlement is what a verdict does to the locks of an order that were asked by one
+// event.
+type settlement struct {
+	change Change
+	events []Event
+}
+
+// settle brings locks that are asked to their end. What was not said yes or no to is
+// unknown. Of a lock that is held, an older one of its line is replaced; a line that
+// was shipped meanwhile makes a violation.
+func settle(o *Order, asked []Lock, result *contract.InterceptResult, cause error, now time.Time) settlement {
+	s := settlement{change: Change{Key: o.Key, Header: o.Header}}
+	var broken []Lock
+	for _, l := range asked {
+		l.SettledAt = now
+		switch {
+		case result == nil:
+			l.State, l.Code = LockUnknown, interrupted
+			if cause != nil {
+				l.Code = cause.Error()
+			}
+		case !result.Success:
+			l.State, l.Code, l.Text = LockRefused, result.ErrorCode, result.ErrorText
+		default:
+			l.State, l.Code, l.Text = LockHeld, "", ""
+			if older := o.heldBy(l.Line); older != nil && older.Number != l.Number {
+				replaced := *older
+				replaced.State, replaced.SettledAt, replaced.Text = LockReleased, now, "replaced by lock "+strconv.Itoa(l.Number)
+				s.change.Locks = append(s.change.Locks, replaced)
+			}
+			if gone(o.stateOf(l.Line)) {
+				l.ViolatedAt = now
+				broken = append(broken, l)
+			}
+		}
+		s.change.Locks = append(s.change.Locks, l)
+	}
+	if result == nil && len(asked) > 0 {
+		unknown := s.change.Locks
+		s.events = append(s.events, lockEvent(EventLockUnknown, o.Key, unknown, "", now))
+	}
+	s.events = append(s.events, violated(o.Key, broken, "", now)...)
+	return s
+}
+
+// interrupted is the code of a lock whose call ended with the process that made it.
+const interrupted = "interrupted"
+
+// Abandon makes the task that gives up the locks of an order that are asked: whoever
+// asked is gone, and nobody knows what the merchant did.
+func Abandon(k Key) *Task {
+	return &Task{Orders: []Key{k}, Decide: func(v *View) (Decision, error) {
+		o := v.Orders[k]
+		asked := map[string][]Lock{}
+		var calls []string
+		for _, l := range o.Locks {
+			if l.State != LockAsked {
+				continue
+			}
+			if asked[l.Event] == nil {
+				calls = append(calls, l.Event)
+			}
+			asked[l.Event] = append(asked[l.Event], l)
+		}
+		var d Decision
+		for _, call := range calls {
+			s := settle(o, asked[call], nil, nil, v.Now)
+			d.Orders, d.Events = append(d.Orders, s.change), append(d.Events, s.events...)
+			if asked[call][0].Later {
+				d.Events = append(d.Events, callbacks(o.Key, call, linesOf(asked[call]), brokenOff, v.Now)...)
+			}
+		}
+		return d, nil
+	}}
+}
+
+func linesOf(locks []Lock) []string {
+	lines := make([]string, len(locks))
+	for i, l := range locks {
+		lines[i] = l.Line
+	}
+	return lines
+}
+
+// Release makes the task that releases a lock of an order. It refuses with
+// ErrNotFound, or with a Conflict when the lock binds nothing.
+func Release(k Key, number int) *Task {
+	return &Task{Orders: []Key{k}, Decide: func(v *View) (Decision, error) {
+		o := v.Orders[k]
+		i := slices.IndexFunc(o.Locks, func(l Lock) bool { return l.Number == number })
+		if i < 0 {
+			return Decision{}, ErrNotFound
+		}
+		lock := o.Locks[i]
+		if lock.State != LockHeld && lock.State != LockUnknown {
+			return Decision{}, &Conflict{Text: "the lock is " + string(lock.State) + "; only one that is " + string(LockHeld) + " or " + string(LockUnknown) + " can be released"}
+		}
+		lock.State, lock.SettledAt = LockReleased, v.Now
+		return Decision{
+			Orders: []Change{{Key: k, Header: o.Header, Locks: []Lock{lock}}},
+			Events: []Event{lockEvent(EventLockReleased, k, []Lock{lock}, "", v.Now)},
+		}, nil
+	}}
+}
+
+// LockUntil is how far a sub order may have come to be locked.
+type LockUntil string
+
+// What an app may say of it.
+const (
+	UntilNotify LockUntil = "notify" // until the warehouse is notified (QIMEN_CP_NOTIFY); the default
+	UntilOut    LockUntil = "out"    // until it leaves the warehouse (QIMEN_CP_OUT)
+)
+
+func (a *App) lockUntil() LockUntil {
+	if a == nil {
+		return UntilNotify
+	}
+	return cmp.Or(a.LockUntil, UntilNotify)
+}

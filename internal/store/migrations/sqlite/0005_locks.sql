@@ -1,0 +1,16 @@
+-- Locks of an order's lines, as a JSON array of objects; see order.Lock.
+ALTER TABLE orders ADD COLUMN locks TEXT NOT NULL DEFAULT '[]';
+
+CREATE INDEX orders_locked ON orders (id) WHERE locks <> '[]';
+
+-- Those of which a merchant was asked and has not answered yet.
+CREATE INDEX orders_asked ON orders (id) WHERE instr(locks, '"asked"') > 0;
+
+CREATE TABLE destination (
+  name    TEXT PRIMARY KEY,
+  secrets BLOB NOT NULL,
+  doc     TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Rows of event are changed in one way from now on: a call that waits for a merchant
+-- gets its answer when that is known.

@@ -1,0 +1,228 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"github.com/ordergate/ordergate/contract"
+)
+
+// SPIPath is where Ordergate takes Qimen's reverse calls.
+const SPIPath = "/spi/qimen"
+
+// SPI is the protocol by which Qimen calls a merchant: docs/protocol/qimen.md 3. Its
+// signature is another than TOP's. The zero value works.
+type SPI struct {
+	// Large has a place for each body over SmallBody that may be in memory; nil
+	// does not limit them. A call gives its place back by Release.
+	Large chan struct{}
+	// API is what is called, once that is known: it shapes the answers that say no.
+	API *contract.API
+}
+
+// SPICall is one reverse call, opened.
+type SPICall struct {
+	Verb string
+	place
+
+	query    []contract.Param // as bytes, of each name the last
+	form     []contract.Param // as bytes; nil when the body is a document
+	headers  []contract.Param // that are signed
+	document string           // as bytes
+	charset  encoding.Encoding
+	params   []contract.Param // what the call says, as text, once it is read
+	broken   bool
+}
+
+// signList names the headers that a call's signature covers.
+const signList = "top-sign-list"
+
+// Open reads a request. The call is never nil; the error is about
+// [contract.BadRequest] or [contract.Busy].
+func (p SPI) Open(w http.ResponseWriter, r *http.Request) (*SPICall, error) {
+	kind, charset := contentType(r.Header.Get("Content-Type"))
+	c := &SPICall{Verb: r.Method, charset: charset}
+	body := borrow()
+	defer giveBack(body)
+	err := c.receive(w, r, body, p.Large)
+	var query, form reader
+	query.form(r.URL.RawQuery)
+	c.query = lastOfEach(query.all())
+	if err == nil && isForm(kind, body.Bytes()) {
+		form.form(body.String())
+		c.form = form.all()
+	} else if err == nil {
+		c.document = body.String()
+	}
+	c.broken = query.escapes || form.escapes
+	if err == nil && len(query.spans)+len(form.spans) > MaxParams {
+		err = errTooMany
+	}
+	for name := range strings.SplitSeq(r.Header.Get(signList), ",") {
+		if name == "" {
+			continue
+		}
+		value, broken := url.QueryUnescape(r.Header.Get(name))
+		c.broken = c.broken || broken != nil
+		c.headers = append(c.headers, contract.Param{Name: name, Value: value})
+	}
+	if err != nil {
+		return c, unreadable(err)
+	}
+	return c, nil
+}
+
+// contentType returns a content type without its attributes, and its charset.
+func contentType(header string) (kind string, charset encoding.Encoding) {
+	kind, _, _ = strings.Cut(header, ";")
+	if _, attributes, err := mime.ParseMediaType(header); err == nil && strings.HasPrefix(strings.ToLower(attributes["charset"]), "gb") {
+		charset = simplifiedchinese.GB18030 // what GBK and GB2312 have is the same in it
+	}
+	return strings.ToLower(strings.TrimSpace(kind)), charset
+}
+
+// isForm reports whether a body is a form. Without a content type its first byte
+// tells.
+func isForm(kind string, body []byte) bool {
+	if kind != "" {
+		return kind == "application/x-www-form-urlencoded"
+	}
+	text := bytes.TrimSpace(body)
+	return len(text) > 0 && text[0] != '{' && text[0] != '<'
+}
+
+// lastOfEach keeps the last value of each name, as the platform's own code does.
+func lastOfEach(params []contract.Param) []contract.Param {
+	slices.Reverse(params)
+	return firstOfEach(params)
+}
+
+func firstOfEach(params []contract.Param) []contract.Param {
+	slices.SortStableFunc(params, byName)
+	return slices.CompactFunc(params, func(a, b contract.Param) bool { return a.Name == b.Name })
+}
+
+// Get returns a parameter of the query as text, where the protocol's own stand.
+func (c *SPICall) Get(name string) string {
+	for _, p := range c.query {
+		if p.Name == name {
+			return c.text(p.Value)
+		}
+	}
+	return ""
+}
+
+// Charsets are read leniently: what they do not have becomes U+FFFD.
+func (c *SPICall) text(raw string) string {
+	if c.charset != nil {
+		if text, err := c.charset.NewDecoder().String(raw); err == nil {
+			raw = text
+		}
+	}
+	return strings.ToValidUTF8(raw, "\ufffd")
+}
+
+// AppKey names the app whose secret signs the call: the merchant who is called, else
+// who calls.
+func (c *SPICall) AppKey() string {
+	if key := c.Get("target_app_key"); !contract.Blank(key) {
+		return key
+	}
+	return c.Get("app_key")
+}
+
+// Read reads what the call says. The error is about [contract.BadRequest].
+func (c *SPICall) Read() error {
+	if c.broken {
+		return contract.About(contract.BadRequest, "a broken %-escape")
+	}
+	document, err := documentParams(c.text(c.document))
+	if err != nil {
+		return err
+	}
+	c.params = document
+	for _, p := range firstOfEach(slices.Clone(c.form)) {
+		c.params = append(c.params, contract.Param{Name: c.text(p.Name), Value: c.text(p.Value)})
+	}
+	slices.Reverse(c.params) // of a document the last of a name counts
+	return nil
+}
+
+// Lookup returns what the call says by a name: in its query, else in its body.
+func (c *SPICall) Lookup(name string) (value string, ok bool) {
+	if i := slices.IndexFunc(c.query, func(p contract.Param) bool { return p.Name == name }); i >= 0 {
+		return c.text(c.query[i].Value), true
+	}
+	if i := slices.IndexFunc(c.params, func(p contract.Param) bool { return p.Name == name }); i >= 0 {
+		return c.params[i].Value, true
+	}
+	return "", false
+}
+
+// Format returns how the call wants its answer; when it does not say, as it came.
+func (c *SPICall) Format() Format {
+	switch c.Get("format") {
+	case "xml", "xml2":
+		return Format{}
+	case "json", "json2":
+		return Format{JSON: true}
+	}
+	return Format{JSON: !strings.HasPrefix(strings.TrimSpace(c.document), "<")}
+}
+
+// Verify reports whether the call is signed with the secret: always by MD5, whatever
+// its sign_method says.
+func (SPI) Verify(c *SPICall, secret contract.Secret) bool {
+	signed := c.headers
+	for _, over := range [][]contract.Param{firstOfEach(slices.Clone(c.form)), c.query} {
+		signed = slices.DeleteFunc(slices.Clone(signed), func(p contract.Param) bool {
+			return slices.ContainsFunc(over, func(q contract.Param) bool { return p.Name == q.Name })
+		})
+		signed = append(signed, over...)
+	}
+	slices.SortStableFunc(signed, byName)
+	return matches(MD5, secret, SignedText(signed, c.document), c.Get("sign"))
+}
+
+// Fresh reports whether the call's time is no more than age before now. A time to
+// come is taken: clocks differ.
+func (c *SPICall) Fresh(now time.Time, age time.Duration) bool {
+	at, ok := ParseTimestamp(c.Get("timestamp"))
+	return ok && Off(now, at) <= age
+}
+
+// Seal signs a message as Qimen does and makes its HTTP request: the protocol's
+// parameters in the URL, the request as a JSON document. Params are not looked at.
+func (p SPI) Seal(ctx context.Context, m Message, request any) (Sealed, error) {
+	document := string(m.API.RequestJSON(request))
+	query := []contract.Param{
+		{Name: "app_key", Value: m.AppKey}, {Name: "format", Value: Format{JSON: true}.String()}, {Name: "method", Value: m.API.Method},
+		{Name: "sign_method", Value: string(MD5)}, {Name: "target_app_key", Value: m.Target},
+		{Name: "timestamp", Value: m.Time.In(contract.Zone).Format(contract.TimeLayout)}, {Name: "v", Value: TOPVersion},
+	}
+	target, err := url.Parse(m.URL)
+	if err != nil {
+		return Sealed{}, err
+	}
+	var own reader
+	own.form(target.RawQuery) // an endpoint's own parameters are signed, too
+	query = firstOfEach(append(query, own.all()...))
+	signed := SignedText(query, document)
+	target.RawQuery = encodeForm(append(query, contract.Param{Name: "sign", Value: Sign(MD5, m.Secret, signed)}))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(document))
+	if err != nil {
+		return Sealed{}, err
+	}
+	r.Header.Set("Content-Type", suningJSON)
+	r.Header.Set("User-Agent", "ordergate")
+	return Sealed{Request: r, Signed: formula(MD5, signed)}, nil
+}
