@@ -24,6 +24,7 @@ type Client struct {
 	AppKey  string          // the app's
 	Secret  contract.Secret // the app's
 	Session contract.Secret // the seller's access token; empty: none is sent
+	Target  string          // of reverse calls: key of the merchant's app; empty: none is named
 
 	HTTP  *http.Client     // nil: one that waits 30 s for an answer and follows no redirect
 	Retry Retry            // what is tried again; the zero value works
@@ -239,10 +240,14 @@ func (c *Client) seal(ctx context.Context, api *contract.API, params []contract.
 	if c.Clock != nil {
 		now = c.Clock
 	}
-	return wire.Of(api).Seal(ctx, wire.Message{
+	m := wire.Message{
 		URL: target, AppKey: c.AppKey, Secret: c.Secret, Session: c.Session, API: api, Params: params,
 		Format: wire.Format{JSON: !c.XML}, Digest: wire.HMACSHA256, Time: now(),
-	})
+	}
+	if api.Reverse {
+		m.Target = c.Target
+	}
+	return wire.Of(api).Seal(ctx, m)
 }
 
 var plain = &http.Client{

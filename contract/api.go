@@ -101,6 +101,13 @@ func (a *API) OrderID(request any) (string, bool) {
 	return a.request.textOf(reflect.Indirect(reflect.ValueOf(request)), func(f *Field) bool { return f.OrderID })
 }
 
+// Seller returns the name of the merchant whom a reverse call is for; empty when the
+// API's rows name none.
+func (a *API) Seller(request any) string {
+	name, _ := a.request.textOf(reflect.Indirect(reflect.ValueOf(request)), func(f *Field) bool { return f.Seller })
+	return name
+}
+
 // Field returns the request row of that wire name.
 func (a *API) Field(name string) (*Field, bool) {
 	i := slices.IndexFunc(a.Request, func(f Field) bool { return f.Name == name })

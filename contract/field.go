@@ -30,6 +30,7 @@ type Field struct {
 	Secret   bool // masked wherever it is shown; so is what has a secret member
 	Verdict  bool // of a reply: false, or a text other than Y, means no
 	OrderID  bool // it names the order that the call is about
+	Seller   bool // it names the merchant who is called
 	Object   bool // its text is a JSON object: within a JSON document it may stand as one
 	MaxChars int  // longest value in characters; 0: no limit
 	MaxItems int  // most entries of a comma-separated value; of a list how many are read, and one more; 0: no limit

@@ -77,7 +77,7 @@ var OrderIntercept = Define[OrderInterceptRequest, OrderInterceptReply](API{
 	Session:  None,
 	Reverse:  true,
 	Request: []Field{
-		{Name: "sellerNick", Go: "SellerNick", Type: String, Required: true, MaxChars: 256, Example: `苏宁易购官方旗舰店`, Text: "店铺主账号"},
+		{Name: "sellerNick", Go: "SellerNick", Type: String, Required: true, Seller: true, MaxChars: 256, Example: `苏宁易购官方旗舰店`, Text: "店铺主账号"},
 		{Name: "buyerNick", Go: "BuyerNick", Type: String, Required: true, MaxChars: 256, Example: `翔_ouyang`, Text: "买家账号名"},
 		{Name: "bizOrder", Go: "Order", Type: "BizOrder", Required: true, MaxChars: 65_536, Text: "订单信息", Fields: []Field{
 			{Name: "tid", Go: "ID", Type: String, Required: true, OrderID: true, MaxChars: 256, Example: `30753531820144197`, Text: "主订单ID"},

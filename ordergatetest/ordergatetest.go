@@ -4,7 +4,8 @@
 //	g := ordergatetest.Start(t)
 //	_, err := g.Client().EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "1"})
 //
-// [Gateway.SuningClient] speaks to it as a supplier of Suning, and [Gateway.Inject] has
+// [Gateway.SuningClient] speaks to it as a supplier of Suning, [Gateway.MerchantClient]
+// as the platform that calls a merchant, and [Gateway.Inject] has
 // it answer with any row of the vendors' catalogues, late, or not at all.
 //
 // The gateway knows what `ordergate serve --demo` knows: the apps, sessions and
@@ -31,6 +32,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
 	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/dispatch"
 	"github.com/ordergate/ordergate/internal/intake"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/secret"
@@ -48,6 +50,10 @@ type Gateway struct {
 	Secret  contract.Secret
 	Session contract.Secret
 
+	// The demo's app of the merchant whom Qimen calls.
+	MerchantAppKey string
+	MerchantSecret contract.Secret
+
 	// The demo's Suning app, whose supplier is 10042869.
 	SuningAppKey string
 	SuningSecret contract.Secret
@@ -62,6 +68,8 @@ type Gateway struct {
 	stop        context.CancelFunc
 	background  sync.WaitGroup
 	injections  order.Injections
+	asker       *dispatch.Asker
+	callbacks   *dispatch.Callbacks
 	closed      bool
 }
 
@@ -78,7 +86,7 @@ func WithClock(clock func() time.Time) Option {
 // WithLog has the gateway log; else it is silent.
 func WithLog(log *slog.Logger) Option { return func(g *Gateway) { g.log = log } }
 
-// WithState declares apps, sessions and orders, as `ordergate apply` does, in
+// WithState declares apps, sessions, destinations and orders, as `ordergate apply` does, in
 // YAML or JSON.
 func WithState(document string) Option {
 	return func(g *Gateway) { g.state = append(g.state, document) }
@@ -119,10 +127,16 @@ func New(options ...Option) (_ *Gateway, err error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	g.store, err = store.Open(ctx, "sqlite:"+filepath.Join(g.dir, "ordergate.db"), store.Options{Key: key, Clock: g.clock, Log: g.log})
+	reach := dispatch.NewClient(dispatch.Guard{Allow: dispatch.Loopback})
+	g.asker = &dispatch.Asker{HTTP: reach, Clock: g.clock, Log: g.log}
+	g.callbacks = &dispatch.Callbacks{HTTP: reach, Clock: g.clock, Log: g.log}
+	g.store, err = store.Open(ctx, "sqlite:"+filepath.Join(g.dir, "ordergate.db"), store.Options{
+		Key: key, Clock: g.clock, Log: g.log, OnCommit: func(group store.Group) { g.callbacks.Take(group.Events) },
+	})
 	if err != nil {
 		return nil, err
 	}
+	g.asker.Store, g.callbacks.Store = g.store, g.store
 	if err := g.declare(ctx); err != nil {
 		return nil, err
 	}
@@ -136,7 +150,8 @@ func New(options ...Option) (_ *Gateway, err error) {
 	if !g.stepped {
 		g.background.Go(func() { g.sweeper().Run(working) })
 	}
-	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections}).Handler())
+	g.background.Go(func() { g.callbacks.Run(working) })
+	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections, Merchants: g.asker}).Handler())
 	mux := http.NewServeMux()
 	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections}).Register(mux)
 	g.back = httptest.NewServer(mux)
@@ -161,8 +176,11 @@ func (g *Gateway) declare(ctx context.Context) error {
 	app, session := demo.Apps[0], demo.Sessions[0]
 	g.AppKey, g.Secret, g.Session = app.Key, app.Secret, session.Token
 	for _, app := range demo.Apps {
-		if app.Protocol == contract.Suning {
+		switch {
+		case app.Protocol == contract.Suning:
 			g.SuningAppKey, g.SuningSecret = app.Key, app.Secret
+		case app.Seller != "":
+			g.MerchantAppKey, g.MerchantSecret = app.Key, app.Secret
 		}
 	}
 	for i := range demo.Orders { // paid by the gateway's clock
@@ -198,6 +216,7 @@ func (g *Gateway) Close() error {
 	g.closed = true
 	g.front.Close()
 	g.back.Close()
+	g.asker.Wait()
 	g.stop()
 	g.background.Wait()
 	return g.abandon()
@@ -206,6 +225,14 @@ func (g *Gateway) Close() error {
 // Client returns a client of the demo's TOP app and seller.
 func (g *Gateway) Client() *client.Client {
 	return &client.Client{URL: g.URL, AppKey: g.AppKey, Secret: g.Secret, Session: g.Session, Clock: g.clock}
+}
+
+// MerchantClient returns a client that calls the demo's merchant, 苏宁易购官方旗舰店, as
+// the platform does: for [client.Client.OrderIntercept].
+func (g *Gateway) MerchantClient() *client.Client {
+	c := g.Client()
+	c.Target = g.MerchantAppKey
+	return c
 }
 
 // SuningClient returns a client of the demo's Suning app, supplier 10042869.
@@ -228,7 +255,7 @@ func (g *Gateway) Inject(name, document string) error {
 	return nil
 }
 
-// Apply declares apps, sessions and orders, as `ordergate apply` does, in YAML
+// Apply declares apps, sessions, destinations and orders, as `ordergate apply` does, in YAML
 // or JSON.
 func (g *Gateway) Apply(document string) error {
 	d, err := apply.Parse([]byte(document))
@@ -290,7 +317,8 @@ type Order struct {
 type Line struct {
 	Number string
 	State  string
-	Cards  int // of Suning: how many it was shipped with
+	Locked bool // it must not be shipped
+	Cards  int  // of Suning: how many it was shipped with
 }
 
 // Order returns an order: its platform is "taobao", "suning" or a code such as JD,
@@ -307,7 +335,7 @@ func (g *Gateway) Order(platform, seller, number string) (Order, error) {
 	o := found[0]
 	out := Order{Platform: o.Platform, Seller: o.Seller, Number: o.Number, Stage: string(o.Stage)}
 	for _, l := range o.Lines {
-		out.Lines = append(out.Lines, Line{Number: l.Number, State: string(l.State), Cards: l.Cards})
+		out.Lines = append(out.Lines, Line{Number: l.Number, State: string(l.State), Locked: o.Held(l.Number), Cards: l.Cards})
 	}
 	return out, nil
 }

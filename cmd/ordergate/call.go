@@ -14,12 +14,13 @@ import (
 )
 
 type callCmd struct {
-	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce. One that starts with suning. is called by Suning's protocol, any other by TOP's."`
+	Method     string          `arg:"" help:"API, such as taobao.qimen.event.produce. One that starts with suning. is called by Suning's protocol, a reverse call by Qimen Cloud's, any other by TOP's."`
 	Params     []string        `arg:"" optional:"" sep:"none" name:"name=value" help:"Its parameters; objects and lists of the APIs that ordergate knows as JSON text."`
 	URL        string          `default:"http://127.0.0.1:8787" placeholder:"URL" help:"Gateway (default ${default}). Without a path, the protocol's own is added."`
 	AppKey     string          `required:"" placeholder:"KEY" help:"app_key, appKey."`
 	Secret     contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
 	Session    contract.Secret `placeholder:"TOKEN" help:"Access token of the seller."`
+	Target     string          `name:"target-app-key" placeholder:"KEY" help:"Reverse calls (qimen.…): app of the merchant who is called."`
 	Format     string          `enum:"json,xml" default:"json" help:"Format of the answer: json or xml (default ${default})."`
 	Simplify   bool            `help:"TOP: ask for simplified JSON."`
 	SignMethod wire.Digest     `enum:"md5,hmac,hmac-sha256" default:"md5" help:"TOP: md5, hmac or hmac-sha256 (default ${default})."`
@@ -79,7 +80,7 @@ func (cmd *callCmd) api() *contract.API {
 	if strings.HasPrefix(cmd.Method, string(contract.Suning)+".") {
 		protocol = contract.Suning
 	}
-	return contract.Define[struct{}, struct{}](contract.API{Method: cmd.Method, Protocol: protocol})
+	return contract.Define[struct{}, struct{}](contract.API{Method: cmd.Method, Protocol: protocol, Reverse: strings.HasPrefix(cmd.Method, "qimen.")})
 }
 
 // advice is what the contract advises about a refusal of these parameters: what
@@ -107,7 +108,7 @@ func (cmd *callCmd) message(t *terminal, api *contract.API) (wire.Message, error
 		return wire.Message{}, misused("--url %v", err)
 	}
 	m := wire.Message{
-		URL: target, AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, API: api,
+		URL: target, AppKey: cmd.AppKey, Secret: cmd.Secret, Session: cmd.Session, Target: cmd.Target, API: api,
 		Format: wire.Format{JSON: cmd.Format == "json", Simplify: cmd.Simplify}, Digest: cmd.SignMethod, Time: time.Now(),
 	}
 	if cmd.Timestamp != "" {

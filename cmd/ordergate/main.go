@@ -39,7 +39,7 @@ func misused(format string, args ...any) error {
 // and help come from.
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
-	Apply   applyCmd   `cmd:"" help:"Declare apps, sessions and orders at a running gateway, from a YAML or JSON file."`
+	Apply   applyCmd   `cmd:"" help:"Declare apps, sessions, destinations and orders at a running gateway, from a YAML or JSON file."`
 	Orders  ordersCmd  `cmd:"" help:"Look at orders of a running gateway."`
 	Call    callCmd    `cmd:"" help:"Sign and send one call to any gateway, and print the answer."`
 	Verify  verifyCmd  `cmd:"" help:"Say whether a request's signature holds, and if not, which known mistake was made."`

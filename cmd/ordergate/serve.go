@@ -21,6 +21,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
 	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/dispatch"
 	"github.com/ordergate/ordergate/internal/intake"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/secret"
@@ -28,7 +29,8 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// stopTimeout is how long a stop waits for calls that are under way.
+// stopTimeout is how long a stop waits for calls that are under way, merchants who are
+// asked included.
 const stopTimeout = 30 * time.Second
 
 // readyTimeout is how long readiness waits for a write.
@@ -50,6 +52,8 @@ type serveCmd struct {
 	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database)."`
+	AllowPrivate   []string        `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
+	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
 	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
 	TLSCert        string          `name:"tls-cert" placeholder:"FILE" type:"existingfile" help:"Certificate for TLS on the protocol port."`
 	TLSKey         string          `name:"tls-key" placeholder:"FILE" type:"existingfile" help:"Its private key."`
@@ -68,6 +72,8 @@ type gateway struct {
 	proxies    []netip.Prefix
 	demo       *apply.Document   // nil: not the demo
 	injections *order.Injections // nil: no sandbox
+	asker      *dispatch.Asker
+	callbacks  *dispatch.Callbacks
 	stopping   atomic.Bool
 }
 
@@ -90,6 +96,21 @@ func (cmd *serveCmd) Run(t *terminal) error {
 		}
 		g.proxies = append(g.proxies, prefix)
 	}
+	guard := dispatch.Guard{}
+	for _, text := range cmd.AllowPrivate {
+		prefix, err := apply.ParsePrefix(text)
+		if err != nil {
+			return misused("--allow-private %q: neither an address nor a network", text)
+		}
+		guard.Allow = append(guard.Allow, prefix)
+	}
+	if cmd.Demo {
+		guard.Allow = append(guard.Allow, dispatch.Loopback...)
+	}
+	if cmd.QimenAge <= 0 {
+		return misused("--qimen-age %s: want a duration such as 10m", cmd.QimenAge)
+	}
+	g.dispatch(dispatch.NewClient(guard))
 	cleanUp, err := cmd.chooseDatabase()
 	if err != nil {
 		return err
@@ -100,6 +121,12 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	}
 	err = g.serve(t)
 	return errors.Join(err, g.store.Close())
+}
+
+// dispatch prepares what reaches destinations; the store comes later.
+func (g *gateway) dispatch(client *http.Client) {
+	g.asker = &dispatch.Asker{HTTP: client, Clock: time.Now, Log: g.log}
+	g.callbacks = &dispatch.Callbacks{HTTP: client, Clock: time.Now, Log: g.log}
 }
 
 func (cmd *serveCmd) check() error {
@@ -174,10 +201,14 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.token = contract.Secret(text)
 	}
-	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: g.metrics.observeCommit})
+	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: func(group store.Group) {
+		g.metrics.observeCommit(group)
+		g.callbacks.Take(group.Events)
+	}})
 	if err != nil {
 		return err
 	}
+	g.asker.Store, g.callbacks.Store = g.store, g.store
 	if err := g.prepare(ctx); err != nil {
 		return errors.Join(err, g.store.Close())
 	}
@@ -185,6 +216,11 @@ func (g *gateway) open(ctx context.Context) error {
 }
 
 func (g *gateway) prepare(ctx context.Context) (err error) {
+	if n, err := order.AbandonAsked(ctx, g.store); err != nil {
+		return fmt.Errorf("locks that were asked for: %w", err)
+	} else if n > 0 {
+		g.log.Warn("merchants were asked for locks when the last process ended; they are unknown now", "orders", n)
+	}
 	if g.cmd.Demo {
 		if g.demo, err = apply.Demo(); err != nil {
 			return err
@@ -221,12 +257,14 @@ func (g *gateway) serve(t *terminal) error {
 	}
 	front := g.server((&intake.Server{
 		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall, Injections: g.injections,
+		Merchants: g.asker, ReverseAge: g.cmd.QimenAge,
 	}).Handler())
 	back := g.server(g.adminHandler())
 
 	working, stopWorking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { g.limits.Run(working, g.store, g.log) })
+	background.Go(func() { g.callbacks.Run(working) })
 	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log}).Run(working) })
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- g.answer(front, protocol) })
@@ -243,6 +281,7 @@ func (g *gateway) serve(t *terminal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err = errors.Join(err, front.Shutdown(ctx), back.Shutdown(ctx))
+	g.asker.Wait()
 	stopWorking()
 	background.Wait()
 	return err
@@ -299,8 +338,8 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	if g.tokenAt != "" {
 		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
 	}
-	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, scheme, protocol, wire.TOPPath, wire.SuningPath, management, token, g.cmd.Database)
+	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning), %s and %s (Qimen)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
+		version, scheme, protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, token, g.cmd.Database)
 	if g.demo == nil {
 		return
 	}

@@ -22,7 +22,7 @@ type appOutput struct {
 	Body   apply.App
 }
 
-// Rotation replaces an app's secret.
+// Rotation replaces the secret of an app or a destination.
 type Rotation struct {
 	Secret  contract.Secret `json:"secret" yaml:"secret" doc:"The new secret"`
 	Overlap string          `json:"overlap,omitempty" yaml:"overlap" doc:"How long the old one is accepted, such as 24h; absent: not at all"`
@@ -97,19 +97,27 @@ func (s *Server) showApp(ctx context.Context, key string, status int) (*appOutpu
 }
 
 func (s *Server) rotateApp(ctx context.Context, key string, raw []byte) error {
+	secret, overlap, err := readRotation(raw)
+	if err != nil {
+		return err
+	}
+	return s.commit(ctx, order.Rotate(key, secret, overlap))
+}
+
+// readRotation reads and checks what replaces a secret.
+func readRotation(raw []byte) (secret contract.Secret, overlap time.Duration, err error) {
 	var r Rotation
 	if err := apply.ParseItem(raw, &r); err != nil {
-		return unread(err)
+		return "", 0, unread(err)
 	}
-	overlap, err := time.ParseDuration(r.Overlap)
-	if r.Overlap == "" {
-		overlap, err = 0, nil
+	if r.Overlap != "" {
+		overlap, err = time.ParseDuration(r.Overlap)
 	}
 	switch {
 	case err != nil || overlap < 0:
-		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.overlap", "write a duration such as 24h"})
+		return "", 0, problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.overlap", "write a duration such as 24h"})
 	case contract.Blank(string(r.Secret)) || r.Secret == contract.Masked:
-		return problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.secret", "is required"})
+		return "", 0, problem(http.StatusUnprocessableEntity, "nothing was changed", Detail{"body.secret", "is required"})
 	}
-	return s.commit(ctx, order.Rotate(key, r.Secret, overlap))
+	return r.Secret, overlap, nil
 }

@@ -31,6 +31,7 @@ type OrderView struct {
 	UpdatedAt    *apply.Time `json:"updated_at"`
 	Lines        []LineView  `json:"lines"`
 	Statuses     []string    `json:"statuses" doc:"Statuses that flowed back for the whole order"`
+	Locks        []Lock      `json:"locks"`
 	Timeline     []Event     `json:"timeline,omitzero" doc:"Its first 1000 events, oldest first; the others: /v1/events?order="`
 }
 
@@ -40,6 +41,7 @@ type LineView struct {
 	Kind         order.Kind  `json:"kind"`
 	Quantity     string      `json:"quantity,omitempty"`
 	State        order.State `json:"state"`
+	Locked       bool        `json:"locked" doc:"It must not be shipped"`
 	SupplierCode string      `json:"supplier_code,omitempty"`
 	Statuses     []string    `json:"statuses" doc:"Statuses that flowed back for it, those of the whole order included"`
 	Cards        []CardView  `json:"cards,omitempty" doc:"Suning: the cards that it was shipped with"`
@@ -59,11 +61,14 @@ func showOrder(o *order.Order) OrderView {
 		Platform: o.Platform, Seller: o.Seller, Number: o.Number, Stage: o.Stage,
 		Buyer: o.Buyer, BuyerOpenUID: o.BuyerOpenUID, PaidAt: apply.AsTime(o.PaidAt),
 		CreatedAt: apply.AsTime(o.CreatedAt), UpdatedAt: apply.AsTime(o.UpdatedAt),
-		Lines: make([]LineView, 0, len(o.Lines)), Statuses: list(o.Statuses("")),
+		Lines: make([]LineView, 0, len(o.Lines)), Statuses: list(o.Statuses("")), Locks: make([]Lock, 0, len(o.Locks)),
+	}
+	for _, l := range o.Locks {
+		out.Locks = append(out.Locks, placed{o, l}.show())
 	}
 	for _, l := range o.Lines {
 		out.Lines = append(out.Lines, LineView{
-			Number: l.Number, Kind: l.Kind, Quantity: l.Quantity, State: l.State, SupplierCode: l.SupplierCode,
+			Number: l.Number, Kind: l.Kind, Quantity: l.Quantity, State: l.State, Locked: o.Held(l.Number), SupplierCode: l.SupplierCode,
 			Statuses: list(o.Statuses(l.Number)), Cards: make([]CardView, min(l.Cards, contract.MaxCards)), RefundOf: apply.AsTime(l.RefundOf), AcceptsFailure: l.AcceptsFailure,
 		})
 	}

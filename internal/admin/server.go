@@ -64,6 +64,8 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerOrders(api)
 	s.registerEvents(api)
 	s.registerWorkOrders(api)
+	s.registerDestinations(api)
+	s.registerLocks(api)
 	s.registerApply(api)
 	s.registerFaults(api)
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
@@ -145,6 +147,9 @@ func (s *Server) failed(err error) error {
 			p.Errors = append(p.Errors, Detail{m.Location, m.Text})
 		}
 		return p
+	}
+	if conflict, ok := errors.AsType[*order.Conflict](err); ok {
+		return problem(http.StatusConflict, conflict.Text)
 	}
 	switch {
 	case errors.Is(err, order.ErrNotFound):

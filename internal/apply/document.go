@@ -15,6 +15,8 @@ type Document struct {
 	Apps     []App     `json:"apps,omitempty" yaml:"apps"`
 	Sessions []Session `json:"sessions,omitempty" yaml:"sessions"`
 	Orders   []Order   `json:"orders,omitempty" yaml:"orders"`
+
+	Destinations []Destination `json:"destinations,omitempty" yaml:"destinations"`
 }
 
 // App declares a caller.
@@ -32,7 +34,8 @@ type App struct {
 	Rate         *Rate             `json:"rate,omitempty" yaml:"rate"`
 	ExpiresAt    *Time             `json:"expires_at,omitempty" yaml:"expires_at"`
 	OAuth        bool              `json:"oauth,omitempty" yaml:"oauth" doc:"Suning: calls need an access_token, declared as a session"`
-	Options      map[string]string `json:"options,omitempty" yaml:"options" doc:"Suning: how ambiguous points of the page are read; docs/reference/suning.md lists them"`
+	Options      map[string]string `json:"options,omitempty" yaml:"options" doc:"How ambiguous points of the pages are read; docs/reference/suning.md and top.md list them"`
+	LockUntil    order.LockUntil   `json:"lock_until,omitempty" yaml:"lock_until" enum:"notify,out" doc:"TOP, a merchant's: until when the ledger lets sub orders be locked: until the warehouse is notified (default), or until they leave it"`
 }
 
 // Rate limits an app's calls. Absent is no limit.

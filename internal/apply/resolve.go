@@ -24,13 +24,16 @@ const maxLines = 50_000
 // Resolve checks a document as far as that needs no look at what is stored. The
 // error is [order.Mistakes].
 func (d *Document) Resolve() (order.Declared, error) {
-	r := resolver{apps: map[string]bool{}}
+	r := resolver{apps: map[string]bool{}, destinations: map[string]bool{}}
 	var out order.Declared
 	for i, a := range d.Apps {
 		out.Apps = append(out.Apps, r.app(fmt.Sprintf("apps[%d].", i), a))
 	}
 	for i, s := range d.Sessions {
 		out.Sessions = append(out.Sessions, r.session(fmt.Sprintf("sessions[%d].", i), s))
+	}
+	for i, destination := range d.Destinations {
+		out.Destinations = append(out.Destinations, r.destination(fmt.Sprintf("destinations[%d].", i), destination))
 	}
 	lines := 0
 	for _, o := range d.Orders {
@@ -50,7 +53,8 @@ func (d *Document) Resolve() (order.Declared, error) {
 }
 
 // Store checks a document and stores it, whole or not at all. The error is
-// [order.Mistakes] when the document is wrong, else the store's.
+// [order.Mistakes] when the document is wrong, an [order.Conflict] when it contradicts
+// what there is, else the store's.
 func (d *Document) Store(ctx context.Context, store order.Store) error {
 	declared, err := d.Resolve()
 	if err != nil {
@@ -64,8 +68,9 @@ func (d *Document) Store(ctx context.Context, store order.Store) error {
 }
 
 type resolver struct {
-	apps     map[string]bool // declared here
-	mistakes order.Mistakes
+	apps         map[string]bool // declared here
+	destinations map[string]bool // declared here
+	mistakes     order.Mistakes
 }
 
 func (r *resolver) wrong(location, format string, args ...any) {
@@ -75,7 +80,7 @@ func (r *resolver) wrong(location, format string, args ...any) {
 func (r *resolver) app(at string, a App) *order.App {
 	out := &order.App{
 		Key: a.Key, Protocol: a.Protocol, Authority: cmp.Or(a.Authority, order.Ledger), Secret: a.Secret,
-		Name: a.Name, Seller: a.Seller, SupplierCode: a.SupplierCode, Methods: a.Methods, OAuth: a.OAuth, Options: a.Options,
+		Name: a.Name, Seller: a.Seller, SupplierCode: a.SupplierCode, Methods: a.Methods, OAuth: a.OAuth, Options: a.Options, LockUntil: a.LockUntil,
 	}
 	if contract.Blank(a.Key) {
 		r.wrong(at+"key", "is required")
@@ -93,6 +98,9 @@ func (r *resolver) app(at string, a App) *order.App {
 	oneOf(r, at+"protocol", a.Protocol, contract.TOP, contract.Suning)
 	oneOf(r, at+"authority", out.Authority, order.Ledger, order.Upstream)
 	r.options(at+"options.", a)
+	if a.LockUntil != "" {
+		oneOf(r, at+"lock_until", a.LockUntil, order.UntilNotify, order.UntilOut)
+	}
 	if a.Topics != nil {
 		topics := make([]order.Topic, 0, len(*a.Topics))
 		for i, t := range *a.Topics {
@@ -124,12 +132,11 @@ func (r *resolver) app(at string, a App) *order.App {
 
 func (r *resolver) options(at string, a App) {
 	for _, name := range slices.Sorted(maps.Keys(a.Options)) {
-		i := slices.IndexFunc(order.SuningOptions, func(o order.Option) bool { return o.Name == name })
-		switch {
-		case i < 0 || a.Protocol != contract.Suning:
+		options := order.Options(a.Protocol)
+		if i := slices.IndexFunc(options, func(o order.Option) bool { return o.Name == name }); i >= 0 {
+			oneOf(r, at+name, a.Options[name], options[i].Values...)
+		} else {
 			r.wrong(at+name, "an app of %s has no such option", a.Protocol)
-		default:
-			oneOf(r, at+name, a.Options[name], order.SuningOptions[i].Values...)
 		}
 	}
 }

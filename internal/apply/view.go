@@ -7,7 +7,7 @@ func AppOf(a *order.App) App {
 	out := App{
 		Key: a.Key, Protocol: a.Protocol, Authority: a.Authority, Secret: a.Secret, Name: a.Name, Seller: a.Seller,
 		SupplierCode: a.SupplierCode, Methods: a.Methods, ExpiresAt: AsTime(a.ExpiresAt),
-		OAuth: a.OAuth, Options: a.Options,
+		OAuth: a.OAuth, Options: a.Options, LockUntil: a.LockUntil,
 	}
 	if a.Topics != nil {
 		topics := make([]Topic, 0, len(*a.Topics))

@@ -84,6 +84,7 @@ type call struct {
 	format    wire.Format
 	rule      order.Rule
 	app       *order.App
+	merchant  *order.App // whom a reverse call reaches; nil: nobody who is known
 	seller    string
 	request   any
 	work      *order.Work
@@ -105,13 +106,15 @@ func (c *call) guarded(f func() error) (err error) {
 	return f()
 }
 
-// serve makes the checks of a call that is alone, stores what it decides, and
-// answers.
-func (c *call) serve(w http.ResponseWriter, started time.Time, check func() error) {
-	err := c.guarded(check)
-	if err == nil {
-		err = c.server.commit(c.ctx, c.work.Tasks)
-	}
+// serve makes the checks of a call that is alone, stores what it decides or asks who
+// decides, and answers. Release gives its body back.
+func (c *call) serve(w http.ResponseWriter, started time.Time, release func(), check func() error) {
+	err := c.guarded(func() error {
+		if err := check(); err != nil {
+			return err
+		}
+		return c.carryOut(release)
+	})
 	c.send(w, c.finish(started, err))
 }
 
@@ -177,7 +180,7 @@ func (c *call) judge(record order.Record, warnings []string) (err error) {
 		return err
 	}
 	c.work, err = c.rule.Judge(&order.Call{
-		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Warnings: warnings,
+		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Merchant: c.merchant, Warnings: warnings,
 	})
 	return err
 }
@@ -187,7 +190,11 @@ func (s *Server) commit(ctx context.Context, tasks []*order.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	err := s.Store.Commit(ctx, tasks...)
+	return stored(s.Store.Commit(ctx, tasks...))
+}
+
+// stored words what a store says.
+func stored(err error) error {
 	if errors.Is(err, order.ErrBusy) {
 		return contract.Busy
 	}

@@ -22,6 +22,8 @@ type Server struct {
 	TrustedProxies []netip.Prefix    // peers whose X-Forwarded-For counts
 	Observe        func(Outcome)     // told of every call; nil: nobody
 	Injections     *order.Injections // faults on demand; nil: none
+	Merchants      Merchants         // whom destinations wait for; nil: the ledger decides everything
+	ReverseAge     time.Duration     // how old a reverse call may be; 0: wire.Tolerance
 }
 
 // Outcome is how a call ended, for metrics.
@@ -40,7 +42,11 @@ func (s *Server) Handler() http.Handler {
 		// A mux would redirect a stray slash, which no SDK follows.
 		switch at := path.Clean("/" + r.URL.Path); at {
 		case wire.TOPPath:
-			s.serveTOP(w, r, top)
+			s.serveTOP(w, r, top, false)
+		case wire.QimenPath, wire.QimenTestPath:
+			s.serveTOP(w, r, top, true)
+		case wire.SPIPath:
+			s.serveSPI(w, r, wire.SPI{Large: large})
 		case wire.BatchPath:
 			s.serveBatch(w, r, top)
 		case "/healthz":

@@ -16,7 +16,7 @@ func (s *Server) serveSuning(w http.ResponseWriter, r *http.Request, suning wire
 	started := time.Now()
 	c := s.openSuning(w, r, suning)
 	defer c.Release()
-	c.serve(w, started, func() error {
+	c.serve(w, started, c.Release, func() error {
 		err := walk(SuningChecks, OfBoth, c)
 		if !c.read {
 			wire.Discard(w, r)

@@ -2,24 +2,26 @@ package intake
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP) {
+// serveTOP answers one call, in TOP's words or in those of Qimen Cloud.
+func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, cloud bool) {
 	started := time.Now()
-	c := s.openTOP(w, r, top, top.Open)
+	c := s.openTOP(w, r, top, top.Open, cloud)
 	defer c.Release()
-	c.serve(w, started, func() error { return walk(TOPChecks, OfBoth, c) })
+	c.serve(w, started, c.Release, func() error { return walk(TOPChecks, OfBoth, c) })
 }
 
 // serveBatch answers several calls of one request. They are checked one by one
 // and stored in one transaction; a refused call harms no other.
 func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP) {
 	started := time.Now()
-	c := s.openTOP(w, r, top, top.OpenBatch)
+	c := s.openTOP(w, r, top, top.OpenBatch, false)
 	defer c.Release()
 	c.batch = true
 	var batch *wire.Batch
@@ -37,28 +39,47 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 	calls := make([]*topCall, len(batch.Calls))
 	refused := make([]error, len(batch.Calls))
 	var tasks []*order.Task
+	var asked sync.WaitGroup
+	together := make([]bool, len(batch.Calls)) // stored with the others, not asked
 	for i, inner := range batch.Calls {
-		calls[i] = c.inner(inner)
-		refused[i] = calls[i].guarded(func() error { return walk(TOPChecks, OfCall, calls[i]) })
-		if refused[i] == nil {
-			tasks = append(tasks, calls[i].work.Tasks...)
+		call := c.inner(inner)
+		calls[i] = call
+		var d *order.Destination
+		refused[i] = call.guarded(func() (err error) {
+			if err := walk(TOPChecks, OfCall, call); err != nil {
+				return err
+			}
+			d, err = call.waiting()
+			return err
+		})
+		switch {
+		case refused[i] != nil:
+		case d != nil:
+			asked.Go(func() { refused[i] = call.guarded(func() error { return call.ask(d, func() {}) }) })
+		default:
+			together[i] = true
+			tasks = append(tasks, call.work.Tasks...)
 		}
 	}
 	stored := s.commit(c.ctx, tasks)
+	asked.Wait()
 	answers := make([]wire.Answer, len(calls))
 	for i, call := range calls {
-		if refused[i] == nil {
+		if together[i] {
 			refused[i] = stored
 		}
 		answers[i] = call.finish(started, refused[i])
-		c.injection = together(c.injection, call.injection)
+		c.injection = bothInjections(c.injection, call.injection)
 	}
 	c.send(w, batch.Join(answers))
 }
 
 // openTOP reads the request of a call.
-func (s *Server) openTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, open func(http.ResponseWriter, *http.Request) (*wire.Call, error)) *topCall {
-	c := &topCall{call: s.newCall(top, r)}
+func (s *Server) openTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, open func(http.ResponseWriter, *http.Request) (*wire.Call, error), cloud bool) *topCall {
+	c := &topCall{call: s.newCall(top, r), cloud: cloud}
+	if cloud {
+		c.protocol = wire.QimenCloud{}
+	}
 	c.Call, c.unread = open(w, r)
 	c.now = s.Clock() // after the body, which may have taken its time
 	c.read()
@@ -77,5 +98,5 @@ func (c *topCall) inner(of *wire.Call) *topCall {
 func (c *topCall) read() {
 	c.method, _ = c.Get("method")
 	c.key, _ = c.Get("app_key")
-	c.format, _ = c.Format()
+	c.format, _ = c.wanted()
 }

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/ordergate/ordergate/contract"
@@ -11,25 +12,26 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-// TOPChecks are the checks of /router/rest and /router/batch, in the order of
+// TOPChecks are the checks of /router/rest, /router/batch and /router/qm, in the order of
 // docs/protocol/top.md 8.3. Signature stands before quota, session and parameters: strangers neither
 // burn an app's quota nor learn its state.
 var TOPChecks = []Check[*topCall]{
 	{"body within its limits; parameters decode as UTF-8", []contract.Fault{contract.BadRequest, contract.BadEncoding}, OfBoth, (*topCall).decodes},
 	{"method, app_key, timestamp, v, sign present", []contract.Fault{contract.MissingMethod, contract.MissingAppKey, contract.MissingTimestamp, contract.MissingVersion, contract.MissingSign}, OfBoth, (*topCall).present},
-	{"method known", []contract.Fault{contract.UnknownMethod}, OfCall, (*topCall).methodKnown},
+	{"method known; on Qimen's URLs one that merchants answer", []contract.Fault{contract.UnknownMethod}, OfCall, (*topCall).methodKnown},
 	{"verb allowed", []contract.Fault{contract.BadVerb}, OfRequest, (*topCall).verbAllowed},
 	{"app_key known and active", []contract.Fault{contract.UnknownApp}, OfRequest, (*topCall).appKnown},
+	{"target_app_key known and active, where the API has merchants answer and one is named", []contract.Fault{contract.UnknownApp}, OfCall, (*topCall).targetKnown},
 	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, OfRequest, (*topCall).addressAllowed},
 	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, OfCall, (*topCall).methodAllowed},
 	{"v is 2.0", []contract.Fault{contract.BadVersion}, OfRequest, (*topCall).version},
-	{"format is xml or json", []contract.Fault{contract.BadFormat}, OfRequest, (*topCall).formatKnown},
+	{"format is xml or json, on Qimen's URLs also xml2 or json2", []contract.Fault{contract.BadFormat}, OfRequest, (*topCall).formatKnown},
 	{"timestamp parses, then is within 10 minutes", []contract.Fault{contract.BadTimestamp}, OfRequest, (*topCall).timely},
 	{"signature", []contract.Fault{contract.BadSign}, OfRequest, (*topCall).signed},
 	{"flow control", []contract.Fault{contract.Throttled}, OfCall, (*topCall).withinRate},
 	{"session", []contract.Fault{contract.MissingSession, contract.BlankSession, contract.UnknownSession, contract.ExpiredSession}, OfCall, (*topCall).sessionValid},
-	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, OfCall, (*topCall).arguments},
-	{"business checks of the API", []contract.Fault{contract.BusinessRefused}, OfCall, (*topCall).judged},
+	{"a document of parameters parses; then required, then limited parameters of the API", []contract.Fault{contract.BadRequest, contract.MissingArgument, contract.BadArgument}, OfCall, (*topCall).arguments},
+	{"business checks of the API; then what the merchant says, where one is asked", []contract.Fault{contract.BusinessRefused, contract.BackendFailed}, OfCall, (*topCall).judged},
 }
 
 // topCall is one call of TOP on its way through the checks.
@@ -38,6 +40,17 @@ type topCall struct {
 	*wire.Call
 	unread error // why the request could not be read
 	batch  bool  // it is the request of a batch, not a call
+	cloud  bool  // it came by Qimen Cloud's URL
+
+	document []contract.Param // what its body says, where that may be a document
+}
+
+// wanted is how the call wants its answer.
+func (c *topCall) wanted() (wire.Format, bool) {
+	if c.cloud {
+		return c.CloudFormat()
+	}
+	return c.Format()
 }
 
 // required are the parameters without which nothing is looked at, each with its
@@ -80,7 +93,7 @@ func (c *topCall) present() error {
 
 func (c *topCall) methodKnown() error {
 	rule, ok := topRules[c.method]
-	if !ok {
+	if !ok || c.cloud && !rule.API.Reverse {
 		return contract.UnknownMethod
 	}
 	c.rule = rule
@@ -103,7 +116,18 @@ func (c *topCall) appKnown() error {
 	if !c.app.Active(c.now) {
 		return contract.UnknownApp
 	}
+	if c.cloud && c.app.ErrorResponse() {
+		c.protocol = wire.QimenCloud{ErrorResponse: true}
+	}
 	return nil
+}
+
+func (c *topCall) targetKnown() error {
+	if !c.rule.API.Reverse {
+		return nil
+	}
+	key, _ := c.Get("target_app_key")
+	return c.findMerchant(key)
 }
 
 func (c *topCall) version() error {
@@ -114,7 +138,7 @@ func (c *topCall) version() error {
 }
 
 func (c *topCall) formatKnown() error {
-	if _, ok := c.Format(); !ok {
+	if _, ok := c.wanted(); !ok {
 		return contract.BadFormat
 	}
 	return nil
@@ -170,8 +194,30 @@ func (c *topCall) sessionValid() error {
 }
 
 func (c *topCall) arguments() (err error) {
-	c.request, err = c.rule.API.Decode(c.Get)
-	return err
+	if !c.rule.API.Reverse {
+		c.request, err = c.rule.API.Decode(c.Get)
+		return err
+	}
+	if c.document, err = c.DocumentParams(); err != nil {
+		return err
+	}
+	if c.request, err = c.rule.API.Decode(c.said); err != nil {
+		return err
+	}
+	return c.merchantOfSeller()
+}
+
+// said returns what the call says by a name: in its parameters, else in its document.
+func (c *topCall) said(name string) (string, bool) {
+	if value, given := c.Get(name); given {
+		return value, true
+	}
+	for _, p := range slices.Backward(c.document) {
+		if p.Name == name {
+			return p.Value, true
+		}
+	}
+	return "", false
 }
 
 func (c *topCall) judged() error { return c.judge(c.record(), nil) }
@@ -185,6 +231,13 @@ func (c *topCall) record() order.Record {
 		if !contract.IsTOPParam(p.Name) {
 			params = append(params, p)
 		}
+	}
+	for _, p := range c.document {
+		if _, known := c.rule.API.Field(p.Name); !known || slices.ContainsFunc(params, func(q contract.Param) bool { return p.Name == q.Name }) {
+			continue
+		}
+		value, _ := c.said(p.Name)
+		params = append(params, contract.Param{Name: p.Name, Value: value})
 	}
 	return order.Record{RequestID: c.id, Format: c.format.String(), Digest: string(digest), Params: params}
 }

@@ -2,6 +2,7 @@ package order
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/json"
@@ -285,4 +286,27 @@ func (a *App) lockUntil() LockUntil {
 		return UntilNotify
 	}
 	return cmp.Or(a.LockUntil, UntilNotify)
+}
+
+// abandonSize is how many orders are looked at together.
+const abandonSize = 100
+
+// AbandonAsked gives up all locks that are asked, as one must at the start: their
+// askers ended with the process before. It returns the number of their orders.
+func AbandonAsked(ctx context.Context, s Store) (orders int, err error) {
+	for after := int64(0); ; {
+		found, more, err := s.Orders(ctx, OrderFilter{Locks: []LockState{LockAsked}, After: after, Limit: abandonSize})
+		if err != nil {
+			return orders, err
+		}
+		for _, o := range found {
+			if err := s.Commit(ctx, Abandon(o.Key)); err != nil {
+				return orders, err
+			}
+			orders, after = orders+1, o.ID
+		}
+		if !more {
+			return orders, nil
+		}
+	}
 }

@@ -192,6 +192,7 @@ func (i *intercepted) settle(verdict Verdict) *Task {
 		s := settle(o, asked, result, verdict.Err, v.Now)
 		d := Decision{Orders: []Change{s.change}, Events: s.events}
 		switch {
+		case i.later && len(asked) == 0: // a callback of the merchant's own has told the verdict
 		case i.later && result == nil:
 			d.Events = append(d.Events, callbacks(i.order, i.id, i.lines, brokenOff, v.Now)...)
 		case i.later:

@@ -96,6 +96,8 @@ type Store interface {
 	// can. A committed change is seen by the next look-up.
 	App(ctx context.Context, key string) (*App, error)
 	Session(ctx context.Context, token contract.Secret) (*Session, error)
+	// AppOf finds the TOP app of a seller, of several the first by its key.
+	AppOf(ctx context.Context, seller string) (*App, error)
 
 	// Destinations lists all destinations by their names, from memory where it can.
 	Destinations(ctx context.Context) ([]*Destination, error)

@@ -22,11 +22,12 @@ type directory struct {
 	apps       map[string]*order.App
 	sessions   map[contract.Secret]*order.Session
 
-	destinations []*order.Destination // nil: not loaded
+	sellers      map[string]*order.App // by seller
+	destinations []*order.Destination  // nil: not loaded
 }
 
 func newDirectory(e engine) *directory {
-	return &directory{engine: e, apps: map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}}
+	return &directory{engine: e, apps: map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, sellers: map[string]*order.App{}}
 }
 
 // App implements [order.Store].
@@ -37,6 +38,11 @@ func (d *directory) App(ctx context.Context, key string) (*order.App, error) {
 // Session implements [order.Store].
 func (d *directory) Session(ctx context.Context, token contract.Secret) (*order.Session, error) {
 	return cached(ctx, d, d.sessions, token, d.engine.loadSession)
+}
+
+// AppOf implements [order.Store].
+func (d *directory) AppOf(ctx context.Context, seller string) (*order.App, error) {
+	return cached(ctx, d, d.sellers, seller, d.engine.loadAppOf)
 }
 
 // Destinations implements [order.Store].
@@ -92,6 +98,9 @@ func (d *directory) forget(w *writes) {
 	d.generation++
 	if len(w.destinations) > 0 {
 		d.destinations = nil
+	}
+	if len(w.apps) > 0 {
+		clear(d.sellers)
 	}
 	for key := range w.apps {
 		delete(d.apps, key)

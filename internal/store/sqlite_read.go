@@ -19,6 +19,7 @@ const (
 	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
 	selectNumber  = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? ORDER BY id"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
+	selectAppOf   = "SELECT key FROM app WHERE json_extract(doc, '$.seller') = ? AND json_extract(doc, '$.protocol') = 'top' ORDER BY key LIMIT 1"
 	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
 	selectWork    = "SELECT " + workColumns + " FROM work_order WHERE number = ? AND tenant = ? AND app = ?"
 	selectEventID = "SELECT content FROM event_id WHERE app = ? AND tenant = ? AND id = ?"
@@ -201,6 +202,24 @@ func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, 
 		err = order.ErrNotFound
 	}
 	return app, err
+}
+
+// loadAppOf implements engine.
+func (s *sqliteStore) loadAppOf(ctx context.Context, seller string) (app *order.App, err error) {
+	key := ""
+	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
+		return query(c, selectAppOf, func(row *sqlite.Stmt) error {
+			key = row.ColumnText(0)
+			return nil
+		}, seller)
+	})
+	if err == nil && key == "" {
+		err = order.ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.loadApp(ctx, key)
 }
 
 // readApp returns nil when there is none.

@@ -61,6 +61,7 @@ type engine interface {
 	// be committed.
 	transact(w *wanted, decide func(*order.View) *writes) error
 	loadApp(ctx context.Context, key string) (*order.App, error)
+	loadAppOf(ctx context.Context, seller string) (*order.App, error)
 	loadSession(ctx context.Context, token contract.Secret) (*order.Session, error)
 	loadDestinations(ctx context.Context) ([]*order.Destination, error)
 }

@@ -29,7 +29,7 @@ func (TOP) Unseal(api *contract.API, body []byte) (reply any, err error) {
 		}
 	}
 	reply, found := api.DecodeReply(content)
-	if root != api.Root() && (!found || len(api.Reply) == 0) {
+	if (root == qimenRoot || root == "" && api.Reverse) && (!found || len(api.Reply) == 0) {
 		if refused := refusedByQimen(api, content); refused != nil {
 			return nil, refused
 		}

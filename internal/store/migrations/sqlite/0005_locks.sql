@@ -6,6 +6,8 @@ CREATE INDEX orders_locked ON orders (id) WHERE locks <> '[]';
 -- Those of which a merchant was asked and has not answered yet.
 CREATE INDEX orders_asked ON orders (id) WHERE instr(locks, '"asked"') > 0;
 
+CREATE INDEX app_seller ON app (json_extract(doc, '$.seller'));
+
 CREATE TABLE destination (
   name    TEXT PRIMARY KEY,
   secrets BLOB NOT NULL,

@@ -1,0 +1,84 @@
+package intake
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// Merchants asks merchants what calls leave to them.
+type Merchants interface {
+	// Ask asks the merchant behind a destination, once. What he is asked is committed
+	// before, and what came of it before Ask returns. The error is the store's, or
+	// what the caller is told: a row of contract.TOPBackend.
+	Ask(ctx context.Context, d *order.Destination, q *order.Question) (reply any, err error)
+}
+
+// waiting finds the destination that answers the call; nil when the ledger does.
+func (c *call) waiting() (*order.Destination, error) {
+	q := c.work.Question
+	if q == nil || c.server.Merchants == nil {
+		return nil, nil
+	}
+	destinations, err := c.server.Store.Destinations(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	return order.WaitingFor(destinations, q.API.Method, q.Seller), nil
+}
+
+// ask has the merchant decide. The call's body is given back before: he may take his
+// time.
+func (c *call) ask(d *order.Destination, release func()) error {
+	release()
+	reply, err := c.server.Merchants.Ask(c.ctx, d, c.work.Question)
+	c.work = &order.Work{Sum: func() any { return reply }}
+	return stored(err)
+}
+
+// carryOut does what is left of a call that has passed its checks.
+func (c *call) carryOut(release func()) error {
+	d, err := c.waiting()
+	switch {
+	case err != nil:
+		return err
+	case d != nil:
+		return c.ask(d, release)
+	}
+	return c.server.commit(c.ctx, c.work.Tasks)
+}
+
+// findMerchant finds the app that a reverse call is for, by its key. Without one the
+// seller who is named tells, once the call is read.
+func (c *call) findMerchant(key string) error {
+	if contract.Blank(key) {
+		return nil
+	}
+	app, err := c.server.Store.App(c.ctx, key)
+	switch {
+	case errors.Is(err, order.ErrNotFound):
+		return contract.UnknownApp
+	case err != nil:
+		return err
+	case app.Protocol != contract.TOP, !app.Active(c.now):
+		return contract.UnknownApp
+	}
+	c.merchant = app
+	return nil
+}
+
+// merchantOfSeller finds the app of the seller whom a reverse call names; there may be
+// none.
+func (c *call) merchantOfSeller() error {
+	if !c.rule.API.Reverse || c.merchant != nil {
+		return nil
+	}
+	app, err := c.server.Store.AppOf(c.ctx, c.rule.API.Seller(c.request))
+	if errors.Is(err, order.ErrNotFound) {
+		return nil
+	}
+	c.merchant = app
+	return err
+}
