@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -36,6 +37,7 @@ func generated(t *testing.T) map[string]string {
 		"docs/reference/cli.md":    cliReference(t),
 		"docs/reference/top.md":    topReference(),
 		"docs/reference/suning.md": suningReference(),
+		"docs/reference/qimen.md":  qimenReference(),
 		"docs/reference/verify.md": verifyReference(),
 	}
 	for _, rule := range order.Rules {
@@ -130,6 +132,8 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 	fmt.Fprintf(&b, "# %s\n\n%s:%s\n\n", api.Method, api.Title, api.About)
 	if api.Protocol == contract.Suning {
 		fmt.Fprintf(&b, "Protocol: [suning](suning.md). Node of the message and of its answer: `%s`.\n\n", api.Root())
+	} else if api.Reverse {
+		fmt.Fprintf(&b, "The platform calls a merchant. Protocol: [qimen](qimen.md), or [top](top.md) by its URL. Session: %s.\n\n", api.Session)
 	} else {
 		fmt.Fprintf(&b, "Protocol: [top](top.md). Session: %s.\n\n", api.Session)
 	}
@@ -147,13 +151,13 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 	}
 	envelope := contract.TOPFaults[contract.BusinessRefused]
 	fmt.Fprintf(&b, "\n## Refusals\n\nCode %s, `%s`, or where it says so within a normal answer. The last column is what a caller should do.\n\n", envelope.Code, envelope.Text)
-	b.WriteString(row("sub_code", "sub_msg", "解决方案", "where", "do") + row("---", "---", "---", "---", "---"))
+	b.WriteString(row("sub_code", "sub_msg", "解决方案", "where", "when", "do") + row("---", "---", "---", "---", "---", "---"))
 	for _, r := range api.Refusals {
 		where := "error"
 		if r.InReply {
 			where = "answer"
 		}
-		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, string(r.Advice)))
+		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, whenOf(r.When, r.Reserved), string(r.Advice)))
 	}
 	return b.String() + warningTable(warnings)
 }
@@ -202,11 +206,47 @@ func suningReference() string {
 		b += row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", "))
 	}
 	b += "\n## Errors of any call\n\n" + suningRows(contract.SuningFaults) +
-		"\n## Options\n\nWhere the page can be read in more than one way, an app's `options` choose. The first value is the default.\n\n" + row("option", "values", "meaning") + row("---", "---", "---")
-	for _, o := range order.SuningOptions {
+		optionTable(order.SuningOptions)
+	return b
+}
+
+func optionTable(options []order.Option) string {
+	b := "\n## Options\n\nWhere the page can be read in more than one way, an app's `options` choose. The first value is the default.\n\n" + row("option", "values", "meaning") + row("---", "---", "---")
+	for _, o := range options {
 		b += row(code(o.Name), "`"+strings.Join(o.Values, "` `")+"`", o.Text)
 	}
 	return b
+}
+
+func qimenReference() string {
+	b := "# Qimen: `" + wire.QimenPath + "`, `" + wire.QimenTestPath + "` and `" + wire.SPIPath + "`\n\n" +
+		"## Calling a merchant: `" + wire.QimenPath + "`\n\nSigned and checked as [TOP](top.md)'s calls, with `target_app_key`; without it the app is meant whose seller is named. The API's parameters are a form, " +
+		"or a JSON object or XML `<request>` as the body; of a name in both, the query counts. In JSON an answer stands in `response`, with `json2` at the root, an error with flag, code, message, sub_code, sub_message and request_id; in XML both are as on the page.\n\n" +
+		"Where a destination waits for the call, the merchant's answer is the caller's. These are code " + contract.TOPFaults[contract.BackendFailed].Code + " and mean that he gave none:\n\n" +
+		row("sub_code", "when", "do") + row("---", "---", "---")
+	for _, r := range contract.TOPBackend {
+		if r.When != "" {
+			b += row(code(r.Code), r.When, string(r.Advice))
+		}
+	}
+	b += "\n## The merchant's end: `" + wire.SPIPath + "`\n\nSigned as Qimen signs: always MD5, over the headers that `top-sign-list` names, query, form and raw body, with the secret of `target_app_key`, else of `app_key`. " +
+		"Every answer is HTTP 200, in the page's shape: an error has its code in `errorCode`.\n\n### Order of checks\n\nThe first that fails is the answer.\n\n" + row("#", "check", "errorCode") + row("---", "---", "---")
+	for i, c := range intake.SPIChecks {
+		var codes []string
+		for _, fault := range c.Faults {
+			refused := wire.SPI{}.Word(contract.OrderIntercept, fault, "")
+			switch {
+			case fault == contract.BusinessRefused:
+				codes = append(codes, "the API's own")
+			case fault == contract.BackendFailed:
+				codes = append(codes, "those above")
+			default:
+				codes = append(codes, code(cmp.Or(refused.SubCode, refused.Code)))
+			}
+		}
+		b += row(strconv.Itoa(i+1), c.Text, strings.Join(slices.Compact(codes), ", "))
+	}
+	return b + optionTable(order.TOPOptions)
 }
 
 func replyRows(fields []contract.Field, indent string) (b string) {
@@ -253,7 +293,7 @@ func fieldRows(fields []contract.Field, indent string) (b string) {
 
 func topReference() string {
 	var b strings.Builder
-	b.WriteString("# TOP: `" + wire.TOPPath + "` and `" + wire.BatchPath + "`\n\nEvery answer is HTTP 200.\n\n## Protocol parameters\n\n")
+	b.WriteString("# TOP: `" + wire.TOPPath + "` and `" + wire.BatchPath + "`\n\nCalls that merchants answer may come here or by [Qimen's URLs](qimen.md). Every answer is HTTP 200.\n\n## Protocol parameters\n\n")
 	b.WriteString(fieldTable(contract.TOPParams))
 	b.WriteString("\n## Order of checks\n\nThe first that fails is the answer. Of a batch, what the request fails is the one answer to all of it; what a call fails is that call's.\n\n" + row("#", "check", "code", "of a batch") + row("---", "---", "---", "---"))
 	for i, c := range intake.TOPChecks {

@@ -55,7 +55,7 @@ orders:
 
 func TestTagsAgree(t *testing.T) {
 	t.Parallel()
-	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Order{}, Line{}} {
+	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Destination{}, Order{}, Line{}} {
 		for field := range reflect.TypeOf(item).Fields() {
 			inJSON, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			if inYAML := field.Tag.Get("yaml"); inJSON != inYAML || inJSON == "" {
@@ -335,7 +335,7 @@ func TestGuide(t *testing.T) {
 	for _, state := range slices.Concat(order.States(order.Taobao), order.States(order.Suning)) {
 		words = append(words, string(state))
 	}
-	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Order{}, Line{}} {
+	for _, item := range []any{Document{}, App{}, Rate{}, Topic{}, Session{}, Destination{}, Order{}, Line{}} {
 		for field := range reflect.TypeOf(item).Fields() {
 			words = append(words, field.Tag.Get("yaml")+":")
 		}

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
@@ -108,7 +109,10 @@ type request struct {
 	params map[string]string
 	spoil  []func(url.Values) // after signing
 	body   string             // instead of the form
-	header http.Header
+	path   string             // empty: /router/rest
+
+	document string // instead of the form, and signed
+	header   http.Header
 }
 
 func newRequest() *request {
@@ -145,7 +149,7 @@ func (r *request) drop(name string) *request {
 // signed returns the parameters with their signature.
 func (r *request) signed() url.Values { return r.signedWith("") }
 
-// signedWith signs a document body, too.
+// signedWith signs a document, too.
 func (r *request) signedWith(document string) url.Values {
 	if r.digest != "" {
 		r.params["sign_method"] = string(r.digest)
@@ -185,24 +189,30 @@ func (g *gateway) send(t testing.TB, r *request) answer {
 			t.Fatalf("the call that uses up the rate: %v", a)
 		}
 	}
+	return readAnswer(t, g.post(t, r))
+}
+
+// post declares the app, makes the call and returns the answer's body.
+func (g *gateway) post(t testing.TB, r *request) string {
+	t.Helper()
 	g.declare(t, &apply.Document{
 		Apps:     []apply.App{r.app},
 		Sessions: []apply.Session{{Token: "test", AppKey: r.app.Key, Seller: "seller_001"}},
 	})
-	form := r.signed()
-	target, body := g.URL+"/router/rest", form.Encode()
+	form := r.signedWith(r.document)
+	target, body := g.URL+cmp.Or(r.path, "/router/rest"), form.Encode()
 	if r.verb == http.MethodGet {
 		target, body = target+"?"+body, ""
 	}
-	if r.body != "" {
-		target, body = target+"?"+body, r.body
+	if text := cmp.Or(r.body, r.document); text != "" {
+		target, body = target+"?"+body, text
 	}
 	q, err := http.NewRequestWithContext(t.Context(), r.verb, target, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	q.Header = r.header
-	return readAnswer(t, g.exchange(t, q))
+	return g.exchange(t, q)
 }
 
 // exchange sends a request and returns the body of its answer, which is HTTP 200.

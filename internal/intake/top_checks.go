@@ -21,9 +21,8 @@ var TOPChecks = []Check[*topCall]{
 	{"method known; on Qimen's URLs one that merchants answer", []contract.Fault{contract.UnknownMethod}, OfCall, (*topCall).methodKnown},
 	{"verb allowed", []contract.Fault{contract.BadVerb}, OfRequest, (*topCall).verbAllowed},
 	{"app_key known and active", []contract.Fault{contract.UnknownApp}, OfRequest, (*topCall).appKnown},
-	{"target_app_key known and active, where the API has merchants answer and one is named", []contract.Fault{contract.UnknownApp}, OfCall, (*topCall).targetKnown},
 	{"caller's address on the app's list, if it has one", []contract.Fault{contract.IPNotAllowed}, OfRequest, (*topCall).addressAllowed},
-	{"app may call this API", []contract.Fault{contract.NoPackage, contract.NotInPackage}, OfCall, (*topCall).methodAllowed},
+	{"app may call this API; target_app_key, where it names a merchant, known and active", []contract.Fault{contract.NoPackage, contract.NotInPackage, contract.UnknownApp}, OfCall, (*topCall).callAllowed},
 	{"v is 2.0", []contract.Fault{contract.BadVersion}, OfRequest, (*topCall).version},
 	{"format is xml or json, on Qimen's URLs also xml2 or json2", []contract.Fault{contract.BadFormat}, OfRequest, (*topCall).formatKnown},
 	{"timestamp parses, then is within 10 minutes", []contract.Fault{contract.BadTimestamp}, OfRequest, (*topCall).timely},
@@ -122,9 +121,9 @@ func (c *topCall) appKnown() error {
 	return nil
 }
 
-func (c *topCall) targetKnown() error {
-	if !c.rule.API.Reverse {
-		return nil
+func (c *topCall) callAllowed() error {
+	if err := c.methodAllowed(); err != nil || !c.rule.API.Reverse {
+		return err
 	}
 	key, _ := c.Get("target_app_key")
 	return c.findMerchant(key)
