@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"crypto/subtle"
 	"mime"
 	"net/http"
 	"net/url"
@@ -189,8 +190,14 @@ func (SPI) Verify(c *SPICall, secret contract.Secret) bool {
 		})
 		signed = append(signed, over...)
 	}
-	slices.SortStableFunc(signed, byName)
-	return matches(MD5, secret, SignedText(signed, c.document), c.Get("sign"))
+	return subtle.ConstantTimeCompare([]byte(SignSPI(secret, signed, c.document)), []byte(c.Get("sign"))) == 1
+}
+
+// SignSPI returns the signature of a reverse call: by MD5, over everything that is
+// signed, empty values included, and the body. The order of the parameters does not
+// count.
+func SignSPI(secret contract.Secret, params []contract.Param, document string) string {
+	return Sign(MD5, secret, SignedText(slices.SortedStableFunc(slices.Values(params), byName), document))
 }
 
 // Fresh reports whether the call's time is no more than age before now. A time to
@@ -217,7 +224,7 @@ func (p SPI) Seal(ctx context.Context, m Message, request any) (Sealed, error) {
 	own.form(target.RawQuery) // an endpoint's own parameters are signed, too
 	query = firstOfEach(append(query, own.all()...))
 	signed := SignedText(query, document)
-	target.RawQuery = encodeForm(append(query, contract.Param{Name: "sign", Value: Sign(MD5, m.Secret, signed)}))
+	target.RawQuery = encodeForm(append(query, contract.Param{Name: "sign", Value: SignSPI(m.Secret, query, document)}))
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(document))
 	if err != nil {
 		return Sealed{}, err
