@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
@@ -182,6 +183,111 @@ func TestKilledUnderLoad(t *testing.T) {
 	if total < crashRounds*10 {
 		t.Errorf("only %d events in %d rounds: the load did not load", total, crashRounds)
 	}
+}
+
+// The gateway is killed while merchants are asked for locks. At the next start no lock
+// is asked: it is held only if the merchant said yes, else unknown, with an event that
+// says so, and with the verdict that its asynchronous caller waits for.
+func TestKilledWhileAsked(t *testing.T) {
+	t.Setenv("ORDERGATE_ALLOW_PRIVATE", "127.0.0.0/8")
+	program, dir := buildOrdergate(t), t.TempDir()
+	var said sync.Map // lines to which the merchant said yes
+	merchant := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct{ BizOrder struct{ SubOrderIDs string } }
+		if err := json.NewDecoder(r.Body).Decode(&asked); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-time.After(time.Duration(rand.IntN(60)) * time.Millisecond):
+			said.Store(asked.BizOrder.SubOrderIDs, true)
+			_, _ = io.WriteString(w, `{"success":true}`)
+		case <-r.Context().Done():
+		}
+	}))
+	defer merchant.Close()
+	var answered sync.Map // lines of which the caller heard yes
+	unknown := 0
+	for round := range crashRounds / 2 {
+		p := start(t, dir, program)
+		unknown = checkLocks(t, p, &said, &answered)
+		var state map[string]any
+		p.manage(t, http.MethodPost, "/v1/apply", []byte(`{"destinations":[{"name":"erp","kind":"qimen","url":"`+merchant.URL+`","app_key":"1","secret":"s","wait":true}]}`), &state)
+		ctx, cancel := context.WithCancel(t.Context())
+		var callers sync.WaitGroup
+		for c := range 16 {
+			callers.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					line := fmt.Sprintf("l-%d-%d-%d", round, c, i)
+					request := &contract.OrderInterceptRequest{SellerNick: "x", BuyerNick: "b", CallType: contract.CallSynchronous, Order: contract.InterceptedOrder{ID: line, SubOrders: line}}
+					if c%4 == 0 {
+						request.CallType = contract.CallAsynchronous
+					}
+					if p.call(ctx, contract.OrderIntercept, wire.QimenPath, "1", request) != nil {
+						return // killed
+					}
+					if c%4 != 0 {
+						answered.Store(line, true)
+					}
+				}
+			})
+		}
+		time.Sleep(time.Duration(50+rand.IntN(300)) * time.Millisecond)
+		p.kill(t)
+		cancel()
+		callers.Wait()
+	}
+	p := start(t, dir, program)
+	unknown = checkLocks(t, p, &said, &answered)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rounds, %d locks unknown", crashRounds/2, unknown)
+	if unknown < crashRounds/2 {
+		t.Errorf("only %d locks were cut short in %d rounds", unknown, crashRounds/2)
+	}
+}
+
+// checkLocks compares the locks with what the merchant and the callers know, and
+// returns how many are unknown.
+func checkLocks(t *testing.T, p *process, said, answered *sync.Map) (unknown int) {
+	t.Helper()
+	type lock struct{ Line, State, Event string }
+	told, async, verdicts := map[string]bool{}, map[string]bool{}, map[string]string{}
+	for _, e := range list[struct {
+		listedEvent
+		API string
+	}](t, p, "/v1/events") {
+		switch {
+		case e.API == "ordergate.lock.unknown":
+			told[e.Order] = true
+		case e.API == contract.InterceptCallback.Method:
+			verdicts[e.Order] = e.Params["success"] + e.Params["error_code"]
+		case e.Params["callType"] == contract.CallAsynchronous:
+			async[e.Order] = true
+		}
+	}
+	states := map[string]string{}
+	for _, l := range list[lock](t, p, "/v1/locks") {
+		states[l.Line] = l.State
+		_, yes := said.Load(l.Line)
+		want := map[string]string{"locked": "true", "unknown": "false1009"}[l.State]
+		switch {
+		case l.State == "locked" && !yes, l.State == "unknown" && !told[l.Line], want == "":
+			t.Errorf("lock %+v: the merchant said yes %t, told %t", l, yes, told[l.Line])
+		case async[l.Line] && verdicts[l.Line] != want:
+			t.Errorf("lock %+v: the verdict is %q, want %q", l, verdicts[l.Line], want)
+		}
+		if l.State == "unknown" {
+			unknown++
+		}
+	}
+	answered.Range(func(line, _ any) bool {
+		if states[line.(string)] != "locked" {
+			t.Errorf("%v was answered yes and is %q", line, states[line.(string)])
+		}
+		return true
+	})
+	return unknown
 }
 
 // The gateway is killed while virtual lines are shipped, received and refunded by
