@@ -62,6 +62,9 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 	}
 	for _, l := range o.Lines {
 		details := l.Statuses
+		if l.Locked {
+			details = append(details, "locked")
+		}
 		if len(l.Cards) > 0 {
 			details = append(details, fmt.Sprintf("cards %d", len(l.Cards)))
 		}
@@ -71,6 +74,12 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 		fmt.Fprintf(w, "line\t%s\t%s\t%s\t%s\t%s\n", oneLine(l.Number), l.Kind, l.State, labelled("quantity", l.Quantity), strings.Join(details, ", "))
 	}
 	if err := w.Flush(); err != nil { // each group has columns of its own
+		return err
+	}
+	for _, l := range o.Locks {
+		fmt.Fprintf(w, "lock\t%s\t%s\t%s\t%s\t%s\t%s\n", l.ID, oneLine(l.Line), l.State, timeText(l.AskedAt), oneLine(cmp.Or(l.Destination, "-")), oneLine(strings.TrimSpace(l.Code+" "+l.Text)))
+	}
+	if err := w.Flush(); err != nil {
 		return err
 	}
 	for _, e := range o.Timeline {

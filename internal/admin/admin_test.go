@@ -361,7 +361,7 @@ func TestOpenAPI(t *testing.T) {
 	a := newAPI(t)
 	document := a.do(t, "GET", "/v1/openapi.json", "", 200)
 	paths := document["paths"].(map[string]any)
-	for _, path := range []string{"/v1/apps", "/v1/apps/{key}", "/v1/apps/{key}/rotate", "/v1/sessions", "/v1/sessions/{token}", "/v1/orders", "/v1/orders/{platform}/{number}", "/v1/events", "/v1/events/{seq}", "/v1/apply"} {
+	for _, path := range []string{"/v1/apps", "/v1/apps/{key}", "/v1/apps/{key}/rotate", "/v1/sessions", "/v1/sessions/{token}", "/v1/orders", "/v1/orders/{platform}/{number}", "/v1/events", "/v1/events/{seq}", "/v1/apply", "/v1/destinations", "/v1/destinations/{name}", "/v1/destinations/{name}/rotate", "/v1/locks", "/v1/locks/{id}/release"} {
 		if paths[path] == nil {
 			t.Errorf("%s is not described", path)
 		}
