@@ -1,4 +1,4 @@
-// Package client calls the Taobao Open Platform and the Suning Open Platform, or any
+// Package client calls the Taobao Open Platform, Qimen and the Suning Open Platform, or any
 // gateway that speaks their protocols, with typed requests and typed refusals.
 //
 // A [Client] speaks for one app:
@@ -59,6 +59,23 @@
 //		// shipped before, by a call whose answer was lost, perhaps
 //	}
 //
+// # The reverse call
+//
+// A merchant's ERP hears Qimen's reverse call by a [Receiver], an [net/http.Handler]:
+//
+//	http.Handle("/spi", &client.Receiver{
+//		Secrets: map[string]contract.Secret{appKey: secret},
+//		OrderIntercept: func(ctx context.Context, r *contract.OrderInterceptRequest) error {
+//			if shipped(r.Order.ID) {
+//				return contract.InterceptShipped
+//			}
+//			return lock(ctx, r.Order.ID, r.Order.SubOrders)
+//		},
+//	})
+//
+// [Client.OrderIntercept] makes the call, as the platform does. A client that may have
+// locked the sub orders and did not hear it gets [ErrUnknown]: no refusal.
+//
 // # What is tried again
 //
 // A call is tried again only where the contract says that this helps:
@@ -68,8 +85,8 @@
 //     [Retry.MaxWait];
 //   - what never left this machine, such as a refused connection;
 //   - what may have arrived, such as a timeout, only where a repeat is known as one:
-//     event.produce, events.produce and Suning's calls always, event.emit when
-//     EventID is given. Each try has a time and a signature of its own.
+//     event.produce, events.produce, the callback of intercepts and Suning's calls
+//     always, event.emit when EventID is given, order.self.intercept never. Each try has a time and a signature of its own.
 //     An answer that is none of the platform's is not: it will not get better.
 //     When the repeat is refused because the platform has the event already, the
 //     first try had arrived: the call has succeeded.

@@ -442,7 +442,7 @@ func TestProposedCommands(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 4 {
+	if ran != 5 {
 		t.Errorf("%d commands: %s", ran, said.String())
 	}
 	if err := p.stop(); err != nil {

@@ -355,6 +355,10 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 		case app.Key == g.demo.Sessions[0].AppKey:
 			fmt.Fprintf(t.out, "  ordergate call %s %s --session %s status=%s tid=1\n", contract.EventProduce.Method, call, string(g.demo.Sessions[0].Token), contract.StatusTransfer)
 			fmt.Fprintf(t.out, "  ordergate orders show %s 1 %s\n", order.Taobao, show)
+		case app.Seller != "":
+			caller, o := g.demo.Apps[0], g.demo.Orders[len(g.demo.Orders)-1] // it can be locked
+			fmt.Fprintf(t.out, "  ordergate call %s --url http://%s --app-key %s --secret %s --target-app-key %s sellerNick=%s buyerNick=%s 'bizOrder={\"tid\":\"%s\",\"subOrderIds\":\"%s\"}' callType=%s\n",
+				contract.OrderIntercept.Method, protocol, caller.Key, string(caller.Secret), app.Key, app.Seller, *o.Buyer, o.Number, o.Lines[0].Number, contract.CallSynchronous)
 		}
 	}
 }

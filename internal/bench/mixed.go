@@ -11,7 +11,7 @@ import (
 // yes is what the answer of each kind holds.
 func yes() (accepts [][]byte) {
 	for _, api := range kinds {
-		accepts = append(accepts, map[*contract.API][]byte{contract.EventProduce: produceYes, contract.EventsProduce: batchYes, contract.EventEmit: emitYes, contract.LeaguerStatus: statusYes}[api])
+		accepts = append(accepts, map[*contract.API][]byte{contract.EventProduce: produceYes, contract.EventsProduce: batchYes, contract.EventEmit: emitYes, contract.LeaguerStatus: statusYes, contract.OrderIntercept: interceptYes}[api])
 	}
 	return accepts
 }
@@ -20,7 +20,7 @@ func yes() (accepts [][]byte) {
 // of its own, so that every call is answered yes.
 var kinds = []*contract.API{
 	contract.EventProduce, contract.EventProduce, contract.EventEmit, contract.EventProduce, contract.EventProduce,
-	contract.EventsProduce, contract.EventProduce, contract.LeaguerStatus, contract.EventEmit, contract.EventProduce,
+	contract.EventsProduce, contract.OrderIntercept, contract.LeaguerStatus, contract.EventEmit, contract.EventProduce,
 }
 
 // Of the mixed load: events in one events.produce, and the first event of each
@@ -36,6 +36,8 @@ func mixedRequest(i int, at time.Time) []byte {
 		return request(api, emitted(i, at), at)
 	case contract.LeaguerStatus:
 		return suningRequest(api, shipped(i), at)
+	case contract.OrderIntercept:
+		return request(api, intercepted(2*apart+i), at)
 	case contract.EventsProduce:
 		events := make([]*contract.EventProduceRequest, mixedSize)
 		for j := range events {
@@ -64,9 +66,13 @@ func (b *Bench) Mixed(ctx context.Context) (*Report, error) {
 			mixed, err := b.durable(r, "mixed", conns, 1, w, func(s order.Store, sent int) error {
 				want := map[string]int{}
 				for i := range sent {
-					if api := kinds[i%len(kinds)]; api == contract.EventsProduce {
+					switch api := kinds[i%len(kinds)]; api {
+					case contract.EventsProduce:
 						want[contract.EventProduce.Method] += mixedSize
-					} else {
+					case contract.OrderIntercept:
+						want[contract.InterceptCallback.Method]++
+						fallthrough
+					default:
 						want[api.Method]++
 					}
 				}

@@ -77,12 +77,22 @@ func shipped(i int) *contract.LeaguerStatusRequest {
 	}
 }
 
+// intercepted asks for a lock of an order of its own. It is asynchronous: an order
+// that nobody knows is acknowledged, too, and leaves the call and its verdict.
+func intercepted(i int) *contract.OrderInterceptRequest {
+	number := fmt.Sprint(firstOrder + int64(i))
+	return &contract.OrderInterceptRequest{
+		SellerNick: seller, BuyerNick: "buyer", CallType: contract.CallAsynchronous, Order: contract.InterceptedOrder{ID: number, SubOrders: number + "1"},
+	}
+}
+
 // What answers hold that say yes.
 var (
-	produceYes = []byte(`{"qimen_event_produce_response":{"is_success":true`)
-	batchYes   = []byte(`{"qimen_events_produce_response":{"is_all_success":true`)
-	emitYes    = []byte(`{"bcpush_isv_event_emit_response":{"result":{"success":true`)
-	statusYes  = []byte(`{"sn_responseContent":{"sn_body":{"addLeaguerstatus":{"result":"Y"`)
+	produceYes   = []byte(`{"qimen_event_produce_response":{"is_success":true`)
+	batchYes     = []byte(`{"qimen_events_produce_response":{"is_all_success":true`)
+	emitYes      = []byte(`{"bcpush_isv_event_emit_response":{"result":{"success":true`)
+	interceptYes = []byte(`{"qimen_taobao_qianniu_cloudkefu_order_self_intercept_response":{"result":{"success":true`)
+	statusYes    = []byte(`{"sn_responseContent":{"sn_body":{"addLeaguerstatus":{"result":"Y"`)
 )
 
 // produceRequests are n event.produce, the first of them being the i-th event.
