@@ -45,6 +45,7 @@ func (p *platform) RoundTrip(r *http.Request) (*http.Response, error) {
 const (
 	produceYes = `{"qimen_event_produce_response":{"is_success":true}}`
 	emitYes    = `{"bcpush_isv_event_emit_response":{"result":{"success":true}}}`
+	lockYes    = `{"response":{"result":{"success":true}}}`
 	repeated   = `{"error_response":{"code":50,"msg":"Remote service error","sub_code":"isv.invalid-param: status has already backflow"}}`
 )
 
@@ -67,6 +68,11 @@ func emit(ctx context.Context, c *client.Client) error {
 
 func emitNamed(ctx context.Context, c *client.Client) error {
 	_, err := c.EventEmit(ctx, &contract.EventEmitRequest{PlanID: "1", EventID: "1"})
+	return err
+}
+
+func lock(ctx context.Context, c *client.Client) error {
+	_, err := c.OrderIntercept(ctx, &contract.OrderInterceptRequest{SellerNick: "s", BuyerNick: "b", CallType: contract.CallSynchronous, Order: contract.InterceptedOrder{ID: "1", SubOrders: "2"}})
 	return err
 }
 
@@ -114,6 +120,12 @@ func TestRetries(t *testing.T) {
 		"too many requests":                        {emit, []any{429, emitYes}, client.Retry{}, 2, 100 * time.Millisecond, nil},
 		"a page of a proxy":                        {produce, []any{"<html>login</html>", produceYes}, client.Retry{}, 1, 0, client.ErrNotAnswer},
 		"no body":                                  {emit, []any{"", emitYes}, client.Retry{}, 1, 0, client.ErrUnknown},
+		"a lock that may have arrived":             {lock, []any{refusal(15, "isp.http-read-timeout", ""), lockYes}, client.Retry{}, 1, 0, client.ErrUnknown},
+		"a lock that a closed connection left":     {lock, []any{`{"response":{"flag":"failure","code":"15","message":"m","sub_code":"isp.http-closed"}}`, lockYes}, client.Retry{}, 1, 0, contract.ConnectionClosed},
+		"a lock that another status left":          {lock, []any{`{"response":{"flag":"failure","code":"15","message":"m","sub_code":"http-service-status-error"}}`, lockYes}, client.Retry{}, 1, 0, client.ErrUnknown},
+		"a lock that reached nobody":               {lock, []any{`{"response":{"flag":"failure","code":"15","message":"m","sub_code":"isp.http-connection-refuse"}}`, lockYes}, client.Retry{}, 2, 100 * time.Millisecond, nil},
+		"a lock without an answer":                 {lock, []any{reset, lockYes}, client.Retry{}, 1, 0, client.ErrUnknown},
+		"a merchant's no":                          {lock, []any{`<result><success>false</success><errorCode>1002</errorCode></result>`}, client.Retry{}, 1, 0, contract.InterceptOut},
 		"a no within the answer":                   {emit, []any{`{"bcpush_isv_event_emit_response":{"result":{"success":false,"error_code":409,"error_message":"m"}}}`}, client.Retry{}, 1, 0, contract.EventIDTaken},
 		"a no within the answer that nobody knows": {emit, []any{`{"bcpush_isv_event_emit_response":{"result":{"success":false,"error_code":7}}}`}, client.Retry{}, 1, 0, &contract.Refused{}},
 	} {

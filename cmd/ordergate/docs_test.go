@@ -318,6 +318,7 @@ func verifyReference() string {
 	b.WriteString("# Mistakes that `ordergate verify` names\n\nIts first line is `valid`, or `invalid:` and one of these. For each there is a request in `testdata/verify`.\n\n## TOP\n\n")
 	b.WriteString(mistakeTable(wire.Mistakes()))
 	b.WriteString("\n## Suning\n\n" + mistakeTable(wire.SuningMistakes()))
+	b.WriteString("\n## Reverse calls of Qimen\n\nRequests to `" + wire.SPIPath + "`, or with `--reverse`.\n\n" + mistakeTable(wire.SPIMistakes()))
 	return b.String()
 }
 

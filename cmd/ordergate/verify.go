@@ -18,9 +18,10 @@ import (
 )
 
 type verifyCmd struct {
-	File   string          `arg:"" help:"Raw HTTP request, as call --dry-run prints it; - for standard input."`
-	Secret contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
-	Now    string          `placeholder:"TIME" help:"When the request was received, yyyy-MM-dd HH:mm:ss in GMT+8 (default: now; then a request that is merely old is valid, unless by the 8 hours of a clock in UTC)."`
+	File    string          `arg:"" help:"Raw HTTP request, as call --dry-run prints it; - for standard input."`
+	Secret  contract.Secret `required:"" placeholder:"SECRET" help:"The app's secret."`
+	Reverse bool            `help:"It is a reverse call of Qimen's, as one to /spi/qimen always is."`
+	Now     string          `placeholder:"TIME" help:"When the request was received, yyyy-MM-dd HH:mm:ss in GMT+8 (default: now; then a request that is merely old is valid, unless by the 8 hours of a clock in UTC)."`
 }
 
 // errInvalid means that the request has a mistake; it has been printed.
@@ -43,11 +44,14 @@ func (cmd *verifyCmd) Run(t *terminal) error {
 	if err != nil {
 		return misused("%s is no HTTP request: %v", cmd.File, err)
 	}
-	var protocol wire.Protocol = wire.TOP{}
-	if wire.IsSuning(request) {
-		protocol = wire.Suning{}
+	explain := wire.TOP{}.Explain
+	switch {
+	case wire.IsSuning(request):
+		explain = wire.Suning{}.Explain
+	case cmd.Reverse || wire.IsSPI(request):
+		explain = wire.SPI{}.Explain
 	}
-	found, err := protocol.Explain(request, cmd.Secret, now)
+	found, err := explain(request, cmd.Secret, now)
 	if err != nil {
 		return misused("%s cannot be read: %v", cmd.File, err)
 	}

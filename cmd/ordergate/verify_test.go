@@ -17,7 +17,7 @@ var vectorNumber = regexp.MustCompile(`-[0-9]+$`)
 // (testdata/verify/make.py); verify names it, and never a secret.
 func TestVerifyNamesMistakes(t *testing.T) {
 	t.Parallel()
-	for folder, mistakes := range map[string][]wire.Mistake{"": wire.Mistakes(), "suning/": wire.SuningMistakes()} {
+	for folder, mistakes := range map[string][]wire.Mistake{"": wire.Mistakes(), "suning/": wire.SuningMistakes(), "qimen/": wire.SPIMistakes()} {
 		verifyFolder(t, root+"testdata/verify/"+folder, mistakes)
 	}
 }

@@ -37,6 +37,7 @@ type SPICall struct {
 
 	query    []contract.Param // as bytes, of each name the last
 	form     []contract.Param // as bytes; nil when the body is a document
+	rawForm  string           // the same as it was sent
 	headers  []contract.Param // that are signed
 	document string           // as bytes
 	charset  encoding.Encoding
@@ -59,7 +60,8 @@ func (p SPI) Open(w http.ResponseWriter, r *http.Request) (*SPICall, error) {
 	query.form(r.URL.RawQuery)
 	c.query = lastOfEach(query.all())
 	if err == nil && isForm(kind, body.Bytes()) {
-		form.form(body.String())
+		c.rawForm = body.String()
+		form.form(c.rawForm)
 		c.form = form.all()
 	} else if err == nil {
 		c.document = body.String()
@@ -183,14 +185,23 @@ func (c *SPICall) Format() Format {
 // Verify reports whether the call is signed with the secret: always by MD5, whatever
 // its sign_method says.
 func (SPI) Verify(c *SPICall, secret contract.Secret) bool {
-	signed := c.headers
-	for _, over := range [][]contract.Param{firstOfEach(slices.Clone(c.form)), c.query} {
+	return subtle.ConstantTimeCompare([]byte(SignSPI(secret, c.signed(), c.document)), []byte(c.Get("sign"))) == 1
+}
+
+// signed are the parameters that the signature covers, sorted: headers, form, query.
+func (c *SPICall) signed() []contract.Param { return merged(c.headers, c.form, c.query) }
+
+// merged merges lists of parameters: of one name the last list counts.
+func merged(lists ...[]contract.Param) []contract.Param {
+	var signed []contract.Param
+	for _, over := range lists {
 		signed = slices.DeleteFunc(slices.Clone(signed), func(p contract.Param) bool {
 			return slices.ContainsFunc(over, func(q contract.Param) bool { return p.Name == q.Name })
 		})
-		signed = append(signed, over...)
+		signed = append(signed, firstOfEach(slices.Clone(over))...)
 	}
-	return subtle.ConstantTimeCompare([]byte(SignSPI(secret, signed, c.document)), []byte(c.Get("sign"))) == 1
+	slices.SortStableFunc(signed, byName)
+	return signed
 }
 
 // SignSPI returns the signature of a reverse call: by MD5, over everything that is

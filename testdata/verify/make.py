@@ -277,3 +277,65 @@ suning("timestamp-format", time="2024/06/18 12:00:00")
 suning("utc-clock", time="2024-06-18 04:00:30")
 suning("clock-off", time="2024-06-18 12:30:00")
 suning("unknown", "another" + front())
+
+# Reverse calls of Qimen: always MD5, over listed headers, query, form and raw body, empty values included.
+SPI_BODY = '{"sellerNick":"测试旗舰店","buyerNick":"翔_ouyang","bizOrder":{"tid":"1","subOrderIds":"2,3"},"callType":"synchronous"}'
+SPI_FIELDS = {"sellerNick": "测试旗舰店", "buyerNick": "翔 ouyang", "bizOrder": '{"tid":"1","subOrderIds":"2"}', "callType": "synchronous", "buyer_open_uid": ""}
+
+
+def spi(name, base=None, query=None, headers=None, fields=None, body=SPI_BODY, secret=SECRET, sent_body=None, charset="utf-8", declared="", encoding=None, sign_query=True, upper=True, sent=None, listed=None):
+    """Signs what a client signs, base if given, and writes what it sends."""
+    query = {"method": "qimen.taobao.qianniu.cloudkefu.order.self.intercept", "app_key": "12345678", "target_app_key": "87654321", "timestamp": "2024-06-18 12:00:00", "format": "json", "v": "2.0", "sign_method": "md5", "session": "", **(query or {})}
+    headers = headers or {}
+    params = {**headers, **(fields or {}), **query}
+    if fields is not None:
+        body = ""
+    if base is None:
+        base = lambda p, b: secret + "".join(n + p[n] for n in sorted(p)) + b + secret
+    result = base(params, body)
+    value = result if isinstance(result, bytes) else hashlib.md5(result.encode(charset)).digest()
+    sign = value.hex().upper() if upper else value.hex()
+    query = {**query, **(sent or {})}
+    if sign_query:
+        query["sign"] = sign
+    raw = (form(fields.items(), lambda v: quote_plus(v, encoding=charset)) if fields is not None else (sent_body or body)).encode(encoding or charset)
+    kind = "application/x-www-form-urlencoded" if fields is not None else "application/json"
+    head = f"POST /spi/qimen?{form(query.items())} HTTP/1.1\r\nHost: erp.example.com\r\nContent-Type: {kind}{declared}\r\n"
+    if headers:
+        head += f"top-sign-list: {','.join(headers)}\r\n" + "".join(f"{n}: {quote_plus(v)}\r\n" for n, v in headers.items())
+    with open(os.path.join(HERE, "qimen", name + ".http"), "wb") as f:
+        f.write((head + f"Content-Length: {len(raw)}\r\n\r\n").encode() + raw)
+
+
+os.makedirs(os.path.join(HERE, "qimen"), exist_ok=True)
+joined = lambda p: "".join(n + p[n] for n in sorted(p))
+spi("valid-1")
+spi("valid-2", headers={"X-Biz": "测 试", "x-empty": ""}, query={"sign_method": "hmac-sha256"})
+spi("valid-3", fields=SPI_FIELDS)
+spi("valid-4", charset="gbk", declared=";charset=GBK")
+spi("valid-5", fields=SPI_FIELDS, charset="gbk", declared="; charset=gb2312")
+spi("valid-6", query={"timestamp": "2024-06-18 23:00:00"})
+spi("no-signature", sign_query=False)
+spi("lower-case-hex", upper=False)
+spi("empty-values-dropped", lambda p, b: SECRET + joined({n: v for n, v in p.items() if v}) + b + SECRET)
+spi("secret-only-in-front", lambda p, b: SECRET + joined(p) + b)
+spi("secret-only-behind", lambda p, b: joined(p) + b + SECRET)
+spi("secret-missing", lambda p, b: joined(p) + b)
+spi("secret-with-blanks", secret=SECRET + "\n")
+spi("headers-not-signed", lambda p, b: SECRET + joined({n: v for n, v in p.items() if n != "X-Biz"}) + b + SECRET, headers={"X-Biz": "测 试"})
+spi("headers-not-decoded", lambda p, b: SECRET + joined({**p, "X-Biz": quote_plus(p["X-Biz"])}) + b + SECRET, headers={"X-Biz": "测 试"})
+spi("body-not-signed", lambda p, b: SECRET + joined(p) + SECRET)
+spi("form-body-appended-1", lambda p, b: SECRET + joined(p) + form(SPI_FIELDS.items()) + SECRET, fields=SPI_FIELDS)
+spi("form-body-appended-2", lambda p, b: SECRET + joined({n: v for n, v in p.items() if n not in SPI_FIELDS}) + form(SPI_FIELDS.items()) + SECRET, fields=SPI_FIELDS)
+spi("form-not-signed", lambda p, b: SECRET + joined({n: v for n, v in p.items() if n not in SPI_FIELDS}) + SECRET, fields=SPI_FIELDS)
+spi("body-changed-1", sent_body=SPI_BODY + "\n")
+spi("body-changed-2", sent_body=json.dumps(json.loads(SPI_BODY), ensure_ascii=False))
+spi("parameter-added-later", sent={"customerId": "7"})
+spi("other-charset-1", charset="utf-8", encoding="gbk", declared=";charset=gbk")
+spi("other-charset-2", lambda p, b: hashlib.md5((SECRET + joined(p) + b + SECRET).encode("gbk")).digest())
+spi("wrong-digest-1", lambda p, b: hmac.new(SECRET.encode(), (joined(p) + b).encode(), hashlib.md5).digest())
+spi("wrong-digest-2", lambda p, b: hmac.new(SECRET.encode(), (joined(p) + b).encode(), hashlib.sha256).digest(), query={"sign_method": "hmac-sha256"})
+spi("timestamp-format", query={"timestamp": "18.6.2024 12:00"})
+spi("utc-clock", query={"timestamp": "2024-06-18 04:00:00"})
+spi("clock-off", query={"timestamp": "2024-06-18 11:40:00"})
+spi("unknown", secret="another")
