@@ -129,9 +129,9 @@ func New(options ...Option) (_ *Gateway, err error) {
 	ctx := context.Background()
 	reach := dispatch.NewClient(dispatch.Guard{Allow: dispatch.Loopback})
 	g.asker = &dispatch.Asker{HTTP: reach, Clock: g.clock, Log: g.log}
-	g.callbacks = &dispatch.Callbacks{HTTP: reach, Clock: g.clock, Log: g.log}
+	g.callbacks = &dispatch.Callbacks{HTTP: reach, Clock: time.Now, Log: g.log, Pauses: []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}} // sooner than in earnest
 	g.store, err = store.Open(ctx, "sqlite:"+filepath.Join(g.dir, "ordergate.db"), store.Options{
-		Key: key, Clock: g.clock, Log: g.log, OnCommit: func(group store.Group) { g.callbacks.Take(group.Events) },
+		Key: key, Clock: g.clock, Log: g.log, OnCommit: func(group store.Group) { g.callbacks.Wake(group.Events) },
 	})
 	if err != nil {
 		return nil, err
@@ -216,7 +216,7 @@ func (g *Gateway) Close() error {
 	g.closed = true
 	g.front.Close()
 	g.back.Close()
-	g.asker.Wait()
+	g.asker.Close()
 	g.stop()
 	g.background.Wait()
 	return g.abandon()

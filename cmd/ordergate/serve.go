@@ -203,7 +203,7 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: func(group store.Group) {
 		g.metrics.observeCommit(group)
-		g.callbacks.Take(group.Events)
+		g.callbacks.Wake(group.Events)
 	}})
 	if err != nil {
 		return err
@@ -281,7 +281,7 @@ func (g *gateway) serve(t *terminal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err = errors.Join(err, front.Shutdown(ctx), back.Shutdown(ctx))
-	g.asker.Wait()
+	g.asker.Close()
 	stopWorking()
 	background.Wait()
 	return err

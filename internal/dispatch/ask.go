@@ -3,8 +3,10 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -24,15 +26,17 @@ type Asker struct {
 
 	mu       sync.Mutex
 	inFlight map[string]int // by destination
-	later    sync.WaitGroup // what is asked behind an answered caller's back
+	asking   sync.WaitGroup // grows under mu, and no more once quit is closed
+	quit     chan struct{}  // closed by Close; nil: nobody has asked yet
+	closed   bool
 }
 
 // Ask commits that the merchant is asked, asks, and commits what came of it. For a
-// caller who does not wait it returns after the first step; Wait waits for the others.
+// caller who does not wait it returns after the first step; Close waits for the others.
 // The error is the store's, or about a row of contract.TOPBackend.
 func (a *Asker) Ask(ctx context.Context, d *order.Destination, q *order.Question) (reply any, err error) {
-	if !a.enter(d) {
-		return nil, contract.CallLimited
+	if err := a.enter(d); err != nil {
+		return nil, err
 	}
 	ask := q.Ask(d.Name)
 	if err := a.commit(ctx, ask); err != nil {
@@ -40,30 +44,60 @@ func (a *Asker) Ask(ctx context.Context, d *order.Destination, q *order.Question
 		return nil, err
 	}
 	if q.Later {
-		a.later.Go(func() {
+		go func() { // Close waits for it
 			defer a.leave(d)
+			defer a.recovered(ask.Events[0])
 			_, _ = a.decide(ctx, d, q, ask) // what came of it is in the ledger, or else in the log
-		})
+		}()
 		return ask.Reply, nil
 	}
 	defer a.leave(d)
 	return a.decide(ctx, d, q, ask)
 }
 
-// Wait returns when everything that was asked is answered and recorded.
-func (a *Asker) Wait() { a.later.Wait() }
+// recovered makes a fault in the code this question's failure alone.
+func (a *Asker) recovered(event order.Event) {
+	if p := recover(); p != nil {
+		a.Log.Error("asking a merchant panicked", "event", event.ID, "panic", p, "stack", string(debug.Stack()))
+	}
+}
 
-func (a *Asker) enter(d *order.Destination) bool {
+// Close refuses new questions, and returns when those that were asked are answered and
+// recorded.
+func (a *Asker) Close() {
+	a.mu.Lock()
+	if !a.closed {
+		a.closed = true
+		close(a.quitting())
+	}
+	a.mu.Unlock()
+	a.asking.Wait()
+}
+
+// quitting returns the channel that Close closes; a.mu is held.
+func (a *Asker) quitting() chan struct{} {
+	if a.quit == nil {
+		a.quit = make(chan struct{})
+	}
+	return a.quit
+}
+
+func (a *Asker) enter(d *order.Destination) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.inFlight == nil {
 		a.inFlight = map[string]int{}
 	}
-	if a.inFlight[d.Name] >= d.InFlight() {
-		return false
+	switch {
+	case a.closed:
+		return contract.Unavailable
+	case a.inFlight[d.Name] >= d.InFlight():
+		return contract.CallLimited
 	}
+	a.quitting() // for insist
 	a.inFlight[d.Name]++
-	return true
+	a.asking.Add(1)
+	return nil
 }
 
 func (a *Asker) leave(d *order.Destination) {
@@ -72,6 +106,7 @@ func (a *Asker) leave(d *order.Destination) {
 	if a.inFlight[d.Name]--; a.inFlight[d.Name] == 0 {
 		delete(a.inFlight, d.Name)
 	}
+	a.asking.Done()
 }
 
 // commit stores what one task decides, or returns what it refuses.
@@ -82,16 +117,28 @@ func (a *Asker) commit(ctx context.Context, t *order.Task) error {
 	return t.Err
 }
 
-// decide asks and records the verdict.
+// decide asks and records the verdict. A caller whose verdict cannot be recorded is
+// told what is true: that the outcome is unknown.
 func (a *Asker) decide(ctx context.Context, d *order.Destination, q *order.Question, ask *order.Task) (reply any, err error) {
 	verdict := a.forward(ctx, d, q, ask.Events[0])
 	settle := q.Settle(verdict)
 	err = a.commit(ctx, settle)
-	if errors.Is(err, order.ErrBusy) || errors.Is(err, order.ErrNotStored) {
-		a.Log.Error("a merchant's verdict is not stored yet; trying again", "destination", d.Name, "event", ask.Events[0].ID, "error", err)
-		a.later.Go(func() { a.insist(ctx, q.Settle(verdict)) })
+	if !errors.Is(err, order.ErrBusy) && !errors.Is(err, order.ErrNotStored) {
+		return settle.Reply, err
 	}
-	return settle.Reply, err
+	a.Log.Error("a merchant's verdict is not stored yet; trying again", "destination", d.Name, "event", ask.Events[0].ID, "error", err)
+	if !q.Later {
+		a.mu.Lock()
+		a.asking.Add(1) // the question itself is still counted
+		a.mu.Unlock()
+		go func() {
+			defer a.asking.Done()
+			a.insist(ctx, q.Settle(verdict))
+		}()
+		return nil, contract.ReadTimeout
+	}
+	a.insist(ctx, q.Settle(verdict))
+	return nil, contract.ReadTimeout
 }
 
 // How often a verdict is stored again, and how many times: what is not stored by then
@@ -101,10 +148,15 @@ const (
 	insistTimes = 20
 )
 
-// insist stores a verdict that could not be stored. Its caller was told to try again.
+// insist stores a verdict that could not be stored.
 func (a *Asker) insist(ctx context.Context, settle *order.Task) {
 	for range insistTimes {
-		time.Sleep(insistEvery)
+		t := time.NewTimer(insistEvery)
+		select {
+		case <-t.C:
+		case <-a.quit:
+		}
+		t.Stop()
 		if a.Store.Commit(ctx, settle) == nil {
 			return
 		}
@@ -122,18 +174,19 @@ func (a *Asker) forward(ctx context.Context, d *order.Destination, q *order.Ques
 	if err == nil {
 		reply, err = wire.SPI{}.Unseal(q.API, body)
 	}
-	row, known := errors.AsType[*contract.Refusal](err)
-	switch {
-	case err == nil:
+	if err == nil {
 		a.Log.Debug("merchant answered", "destination", d.Name, "event", event.ID, "after", a.Clock().Sub(started))
 		return order.Verdict{Reply: reply}
-	case !known:
+	}
+	row, known := errors.AsType[*contract.Refusal](err)
+	if !known { // his answer is none, or he cannot be asked as he is declared
 		row = contract.ParseError
 	}
 	a.Log.Warn("a merchant gave no verdict", "destination", d.Name, "event", event.ID, "code", row.Code, "reason", wire.WithoutURL(reasonOf(err)))
 	return order.Verdict{Err: row}
 }
 
+// reasonOf is why an exchange has no answer, for the log.
 func reasonOf(err error) error {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.reason
@@ -143,14 +196,17 @@ func reasonOf(err error) error {
 
 func (a *Asker) send(ctx context.Context, d *order.Destination, q *order.Question, event order.Event) ([]byte, error) {
 	r, err := a.request(ctx, d, q, event)
-	if err != nil { // it cannot be written: its URL is none
-		return nil, &failure{contract.ConnectionRefused, err}
+	if err != nil {
+		return nil, fmt.Errorf("the request cannot be made: %w", err)
 	}
 	return exchange(ctx, a.HTTP, r)
 }
 
+// request makes what a destination is asked by. A webhook gets the event with what the
+// merchant is asked, which has no answer yet.
 func (a *Asker) request(ctx context.Context, d *order.Destination, q *order.Question, event order.Event) (*http.Request, error) {
 	if d.Kind == order.KindWebhook {
+		event.Record, event.Answer = order.Record{Params: q.API.Params(q.Request)}.JSON(), []byte("{}")
 		return webhook(ctx, d, event, a.Clock())
 	}
 	sealed, err := wire.SPI{}.Seal(ctx, wire.Message{URL: d.URL, AppKey: d.AppKey, Target: d.AppKey, Secret: d.Secret, API: q.API, Time: a.Clock()}, q.Request)

@@ -116,7 +116,7 @@ func (d Declared) decide(v *View) (Decision, error) {
 			scratch[in.Key] = o
 		}
 		change := in.change(o)
-		decision.Events = append(decision.Events, o.violations(&change, "", v.Now)...)
+		decision.Events = append(decision.Events, o.violations(&change, v.Now.String(), "", v.Now)...)
 		o.Apply(change, v.Now)
 		if len(o.Lines) > MaxLines {
 			mistakes = append(mistakes, Mistake{fmt.Sprintf("orders[%d].lines", i), fmt.Sprintf("an order has at most %d lines", MaxLines)})

@@ -8,7 +8,8 @@ import (
 	"github.com/ordergate/ordergate/contract"
 )
 
-// Event is an immutable fact, accepted from a call or made by time.
+// Event is a fact, accepted from a call or made by Ordergate itself. It never changes,
+// but for the answer of a call that waits for a merchant, and for what is owed.
 type Event struct {
 	Seq       int64  // position in the log, ascending; given by the store
 	ID        string // unique for ever, also across stores
@@ -22,6 +23,7 @@ type Event struct {
 	Sealed    contract.Secret // the secret parameters, a JSON object of texts; empty: none, or not asked for. Record has them masked
 	Answer    json.RawMessage // the answer's fields, as JSON
 	Warnings  []string        // codes of its rule's warnings
+	Owed      bool            // a platform must hear of it and has not yet
 }
 
 // Record is what an event keeps of its call. Session and sign are never kept.

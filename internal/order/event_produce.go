@@ -257,7 +257,7 @@ func (p *produced) decide(v *View) (Decision, error) {
 		warnings = append(slices.Clip(warnings), WarnStepOrder.Code)
 	}
 	reply := &contract.EventProduceReply{Success: true}
-	violated := o.violations(&change, p.call.App.Key, v.Now)
+	violated := o.violations(&change, p.id, p.call.App.Key, v.Now)
 	return Decision{
 		Reply:  reply,
 		Orders: []Change{change},

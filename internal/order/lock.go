@@ -105,9 +105,19 @@ func (o *Order) stateOf(line string) State {
 // from being shipped.
 func gone(s State) bool { return s == Out || s == Shipped }
 
+// binding counts the locks that an order may not forget.
+func (o *Order) binding() (n int) {
+	for _, l := range o.Locks {
+		if l.State == LockAsked || l.State == LockHeld {
+			n++
+		}
+	}
+	return n
+}
+
 // violations notes which held locks a change violates by shipping their lines, and
-// returns the event of it.
-func (o *Order) violations(c *Change, app string, now time.Time) []Event {
+// returns the event of it. The cause tells it from others about the same locks.
+func (o *Order) violations(c *Change, cause, app string, now time.Time) []Event {
 	var broken []Lock
 	for _, l := range o.Locks {
 		if l.State != LockHeld || !l.ViolatedAt.IsZero() || gone(o.stateOf(l.Line)) {
@@ -125,31 +135,27 @@ func (o *Order) violations(c *Change, app string, now time.Time) []Event {
 		}
 	}
 	c.Locks = append(c.Locks, broken...)
-	return violated(c.Key, broken, app, now)
+	return lockEvents(EventLockViolated, c.Key, broken, cause, app, now)
 }
 
-// violated makes the event of locks that were violated; none of none.
-func violated(k Key, broken []Lock, app string, now time.Time) []Event {
-	if len(broken) == 0 {
+// lockEvents makes the event of Ordergate's own about locks of an order that something
+// caused; none of none.
+func lockEvents(api string, k Key, locks []Lock, cause, app string, now time.Time) []Event {
+	if len(locks) == 0 {
 		return nil
 	}
-	return []Event{lockEvent(EventLockViolated, k, broken, app, now)}
-}
-
-// lockEvent makes an event of Ordergate's own about locks of an order.
-func lockEvent(api string, k Key, locks []Lock, app string, now time.Time) Event {
-	ids, numbers, lines := make([]string, len(locks)), make([]string, len(locks)), make([]string, len(locks))
+	numbers := make([]string, len(locks))
 	for i, l := range locks {
-		ids[i], numbers[i], lines[i] = strconv.Itoa(l.Number), strconv.Itoa(l.Number), l.Line
+		numbers[i] = strconv.Itoa(l.Number)
 	}
-	params := []contract.Param{{Name: "locks", Value: strings.Join(numbers, ",")}, {Name: "sub_order_ids", Value: strings.Join(lines, ",")}}
+	params := []contract.Param{{Name: "locks", Value: strings.Join(numbers, ",")}, {Name: "sub_order_ids", Value: strings.Join(linesOf(locks), ",")}}
 	if code := locks[0].Code; code != "" {
 		params = append(params, contract.Param{Name: "code", Value: code})
 	}
-	return Event{
-		ID: ownID(api, append([]string{k.Platform, k.Seller, k.Number}, ids...)...), API: api, Order: k, Lines: lines, App: app, At: now,
+	return []Event{{
+		ID: ownID(api, append([]string{k.Platform, k.Seller, k.Number, cause}, numbers...)...), API: api, Order: k, Lines: linesOf(locks), App: app, At: now,
 		Record: Record{Params: params}.JSON(), Answer: noAnswer,
-	}
+	}}
 }
 
 // noAnswer is the answer of an event that has none.
@@ -174,27 +180,32 @@ type settlement struct {
 	events []Event
 }
 
-// settle brings locks that are asked to their end. What was not said yes or no to is
-// unknown. Of a lock that is held, an older one of its line is replaced; a line that
-// was shipped meanwhile makes a violation.
-func settle(o *Order, asked []Lock, result *contract.InterceptResult, cause error, now time.Time) settlement {
+// settle brings locks of an order to their end by what a merchant said, or by why he
+// said nothing. Of a lock that is held, another of its line is replaced; a line that
+// was shipped meanwhile makes a violation. The cause tells its events from others.
+func settle(o *Order, locks []Lock, result *contract.InterceptResult, cause string, why error, now time.Time) settlement {
 	s := settlement{change: Change{Key: o.Key, Header: o.Header}}
-	var broken []Lock
-	for _, l := range asked {
+	var unknown, broken []Lock
+	held := map[string]bool{}
+	for _, l := range locks {
 		l.SettledAt = now
 		switch {
 		case result == nil:
 			l.State, l.Code = LockUnknown, interrupted
-			if cause != nil {
-				l.Code = cause.Error()
+			if why != nil {
+				l.Code = why.Error()
 			}
+			unknown = append(unknown, l)
 		case !result.Success:
 			l.State, l.Code, l.Text = LockRefused, result.ErrorCode, result.ErrorText
+		case held[l.Line]:
+			l.State, l.Text = LockReleased, replacedText
 		default:
+			held[l.Line] = true
 			l.State, l.Code, l.Text = LockHeld, "", ""
 			if older := o.heldBy(l.Line); older != nil && older.Number != l.Number {
 				replaced := *older
-				replaced.State, replaced.SettledAt, replaced.Text = LockReleased, now, "replaced by lock "+strconv.Itoa(l.Number)
+				replaced.State, replaced.SettledAt, replaced.Text = LockReleased, now, replacedText
 				s.change.Locks = append(s.change.Locks, replaced)
 			}
 			if gone(o.stateOf(l.Line)) {
@@ -204,13 +215,12 @@ func settle(o *Order, asked []Lock, result *contract.InterceptResult, cause erro
 		}
 		s.change.Locks = append(s.change.Locks, l)
 	}
-	if result == nil && len(asked) > 0 {
-		unknown := s.change.Locks
-		s.events = append(s.events, lockEvent(EventLockUnknown, o.Key, unknown, "", now))
-	}
-	s.events = append(s.events, violated(o.Key, broken, "", now)...)
+	s.events = append(lockEvents(EventLockUnknown, o.Key, unknown, cause, "", now), lockEvents(EventLockViolated, o.Key, broken, cause, "", now)...)
 	return s
 }
+
+// replacedText is said of a lock whose line another one holds.
+const replacedText = "replaced by another lock of the sub order"
 
 // interrupted is the code of a lock whose call ended with the process that made it.
 const interrupted = "interrupted"
@@ -233,7 +243,7 @@ func Abandon(k Key) *Task {
 		}
 		var d Decision
 		for _, call := range calls {
-			s := settle(o, asked[call], nil, nil, v.Now)
+			s := settle(o, asked[call], nil, call, nil, v.Now)
 			d.Orders, d.Events = append(d.Orders, s.change), append(d.Events, s.events...)
 			if asked[call][0].Later {
 				d.Events = append(d.Events, callbacks(o.Key, call, linesOf(asked[call]), brokenOff, v.Now)...)
@@ -261,16 +271,22 @@ func Release(k Key, number int) *Task {
 			return Decision{}, ErrNotFound
 		}
 		lock := o.Locks[i]
-		if lock.State != LockHeld && lock.State != LockUnknown {
-			return Decision{}, &Conflict{Text: "the lock is " + string(lock.State) + "; only one that is " + string(LockHeld) + " or " + string(LockUnknown) + " can be released"}
+		stale := lock.State == LockAsked && v.Now.Sub(lock.AskedAt) > askedTooLong
+		if lock.State != LockHeld && lock.State != LockUnknown && !stale {
+			return Decision{}, &Conflict{Text: "the lock is " + string(lock.State) + "; only one that is " + string(LockHeld) + " or " + string(LockUnknown) + ", or that is asked for too long, can be released"}
 		}
+		before := lock.SettledAt
 		lock.State, lock.SettledAt = LockReleased, v.Now
 		return Decision{
 			Orders: []Change{{Key: k, Header: o.Header, Locks: []Lock{lock}}},
-			Events: []Event{lockEvent(EventLockReleased, k, []Lock{lock}, "", v.Now)},
+			Events: lockEvents(EventLockReleased, k, []Lock{lock}, before.String(), "", v.Now),
 		}, nil
 	}}
 }
+
+// askedTooLong is when nobody asks for a lock any more that says so: its verdict could
+// not be stored.
+const askedTooLong = 2 * MaxTimeout
 
 // LockUntil is how far a sub order may have come to be locked.
 type LockUntil string
@@ -299,12 +315,16 @@ func AbandonAsked(ctx context.Context, s Store) (orders int, err error) {
 		if err != nil {
 			return orders, err
 		}
-		for _, o := range found {
-			if err := s.Commit(ctx, Abandon(o.Key)); err != nil {
+		tasks := make([]*Task, len(found))
+		for i, o := range found {
+			tasks[i], after = Abandon(o.Key), o.ID
+		}
+		if len(tasks) > 0 {
+			if err := s.Commit(ctx, tasks...); err != nil {
 				return orders, err
 			}
-			orders, after = orders+1, o.ID
 		}
+		orders += len(tasks)
 		if !more {
 			return orders, nil
 		}

@@ -93,21 +93,13 @@ func (i *intercepted) declined(row *contract.Refusal) *contract.OrderInterceptRe
 
 // refusal is why the ledger does not lock; nil when it does, or has.
 func (i *intercepted) refusal(v *View) *contract.Refusal {
-	named := v.Named[i.number()]
 	o := v.Orders[i.order]
 	switch {
-	case len(named) == 0:
-		return contract.InterceptUnknown
-	case !o.Exists():
-		o = named[0]
-	}
-	for _, line := range i.lines {
-		if _, known := o.Line(line); !known {
-			return contract.InterceptUnknown
-		}
-	}
-	if o.Seller != i.SellerNick || !i.isBuyer(o) {
+	case i.knownTo(o) && i.isBuyer(o):
+	case i.knownTo(o), slices.ContainsFunc(v.Named[i.number()], i.knownTo): // another buyer's, another seller's
 		return contract.InterceptFailed
+	default:
+		return contract.InterceptUnknown
 	}
 	reached := map[State]bool{}
 	for _, line := range i.lines {
@@ -124,6 +116,14 @@ func (i *intercepted) refusal(v *View) *contract.Refusal {
 		return contract.InterceptPicked
 	}
 	return nil
+}
+
+// knownTo reports whether an order has all of the sub orders.
+func (i *intercepted) knownTo(o *Order) bool {
+	return !slices.ContainsFunc(i.lines, func(line string) bool {
+		_, known := o.Line(line)
+		return !known
+	})
 }
 
 // isBuyer compares the buyer with what the order knows of him: by his open uid when
@@ -154,13 +154,7 @@ func (i *intercepted) locks(o *Order, like Lock, now time.Time) []Lock {
 func (i *intercepted) ask(destination string) *Task {
 	return &Task{Orders: []Key{i.order}, Decide: func(v *View) (Decision, error) {
 		o := v.Orders[i.order]
-		binding := 0
-		for _, l := range o.Locks {
-			if l.State == LockAsked || l.State == LockHeld {
-				binding++
-			}
-		}
-		if binding+len(i.lines) > MaxLocks {
+		if o.binding()+len(i.lines) > MaxLocks {
 			return Decision{}, contract.About(contract.BadArgument, "bizOrder")
 		}
 		d := Decision{
@@ -189,14 +183,14 @@ func (i *intercepted) settle(verdict Verdict) *Task {
 				*result = reply.Result
 			}
 		}
-		s := settle(o, asked, result, verdict.Err, v.Now)
+		s := settle(o, asked, result, i.id, verdict.Err, v.Now)
 		d := Decision{Orders: []Change{s.change}, Events: s.events}
+		told := linesOf(asked) // of the others a callback of the merchant's own has told
 		switch {
-		case i.later && len(asked) == 0: // a callback of the merchant's own has told the verdict
 		case i.later && result == nil:
-			d.Events = append(d.Events, callbacks(i.order, i.id, i.lines, brokenOff, v.Now)...)
+			d.Events = append(d.Events, callbacks(i.order, i.id, told, brokenOff, v.Now)...)
 		case i.later:
-			d.Events = append(d.Events, callbacks(i.order, i.id, i.lines, *result, v.Now)...)
+			d.Events = append(d.Events, callbacks(i.order, i.id, told, *result, v.Now)...)
 		case result == nil:
 			d.Refusal = verdict.Err
 		default:
@@ -220,7 +214,7 @@ func callbacks(k Key, call string, lines []string, result contract.InterceptResu
 		request := &contract.InterceptCallbackRequest{OrderID: k.Number, SubOrders: strings.Join(chunk, ","), Success: result.Success, ErrorCode: callbackCode(result)}
 		events = append(events, Event{
 			ID: ownID(api.Method, k.Platform, k.Seller, k.Number, call, strconv.Itoa(len(events))), API: api.Method, Order: k, Lines: chunk, At: now,
-			Record: Record{Params: api.Params(request)}.JSON(), Answer: noAnswer,
+			Record: Record{Params: api.Params(request)}.JSON(), Answer: noAnswer, Owed: true,
 		})
 	}
 	return events
@@ -252,33 +246,45 @@ func interceptCallback(c *Call) (*Work, error) {
 	return alone(&Task{Orders: []Key{k}, Decide: func(v *View) (Decision, error) {
 		o := v.Orders[k]
 		result := &contract.InterceptResult{Success: r.Success, ErrorCode: r.ErrorCode}
-		s := settle(o, concerned(o, lines, r.Success, id, v.Now), result, nil, v.Now)
-		if held := len(o.Locks) + len(s.change.Locks); r.Success && held > MaxLocks {
+		s := settle(o, concerned(o, lines, r.Success, id, v.Now), result, id, nil, v.Now)
+		if r.Success && o.binding()+len(lines) > MaxLocks {
 			return Decision{}, contract.About(contract.BadArgument, "sub_order_ids")
 		}
 		reply := &contract.InterceptCallbackReply{Success: true}
-		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings}
+		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings, Owed: true}
 		return Decision{Reply: reply, Orders: []Change{s.change}, Events: append([]Event{event}, s.events...)}, nil
 	}}), nil
 }
 
-// concerned are the locks that a merchant's verdict about lines is about: of each the
-// one that was asked for last. A yes to a line without one makes it.
+// concerned are the locks that a merchant's verdict about lines is about: those that
+// wait for one or that it contradicts. A yes to a line of which none is held takes up
+// one that was refused, or makes one.
 func concerned(o *Order, lines []string, yes bool, event string, now time.Time) []Lock {
 	var locks []Lock
 	next := o.lastLock()
 	for _, line := range lines {
+		var refused *Lock
 		found := false
-		for _, l := range slices.Backward(o.Locks) {
-			if l.Line == line && l.State != LockReleased {
-				found = true
-				if (l.State == LockHeld) != yes {
+		for _, l := range o.Locks {
+			if l.Line != line {
+				continue
+			}
+			switch l.State {
+			case LockAsked, LockUnknown:
+				locks, found = append(locks, l), true
+			case LockHeld:
+				if found = true; !yes {
 					locks = append(locks, l)
 				}
-				break
+			case LockRefused:
+				refused = &l
 			}
 		}
-		if !found && yes {
+		switch {
+		case !yes || found:
+		case refused != nil:
+			locks = append(locks, *refused)
+		default:
 			next++
 			locks = append(locks, Lock{Number: next, Line: line, Event: event, AskedAt: now})
 		}

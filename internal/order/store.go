@@ -60,6 +60,7 @@ type Decision struct {
 	DropSessions []contract.Secret
 	Usage        []Usage // added to what is counted already
 	Answers      []Answered
+	Paid         []int64 // places in the log of events that are owed no more
 
 	Destinations     []*Destination
 	DropDestinations []string
@@ -145,7 +146,8 @@ type EventFilter struct {
 	WorkOrder   int64  // a work order's row
 	WorkOrderID string // of any tenant and app
 	API         string
-	Sealed      bool  // open the sealed parameters, too
+	Sealed      bool // open the sealed parameters, too
+	Owed        bool
 	After       int64 // Seq
 	Limit       int
 }

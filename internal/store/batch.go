@@ -29,6 +29,7 @@ type writes struct {
 	sessions map[contract.Secret]*order.Session // nil: dropped
 	usage    []order.Usage
 	answers  []order.Answered
+	paid     []int64
 	probe    bool
 
 	destinations map[string]*order.Destination // nil: dropped
@@ -46,7 +47,7 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.destinations) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.paid)+len(w.destinations) == 0
 }
 
 // wanted is what a transaction must load, each once.
@@ -156,6 +157,7 @@ func (w *writes) add(d order.Decision, view *order.View) {
 		delete(view.Destinations, name)
 	}
 	w.answers = append(w.answers, d.Answers...)
+	w.paid = append(w.paid, d.Paid...)
 	w.usage = append(w.usage, d.Usage...)
 	w.probe = w.probe || d.Probe
 }

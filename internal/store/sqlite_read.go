@@ -129,7 +129,8 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
-	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed"
+	w.add(f.Owed, "owed IS NOT NULL")
+	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed, owed IS NOT NULL"
 	return readPage(ctx, s, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq", w.args, f.Limit, maxPage,
 		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15) },
 		func(row *sqlite.Stmt) (*order.Event, error) { return s.scanEvent(row, f.Sealed) })
@@ -152,6 +153,7 @@ func (s *sqliteStore) scanEvent(row *sqlite.Stmt, open bool) (e *order.Event, er
 		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
 		Order:     order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
 		WorkOrder: order.WorkOrderKey{App: row.ColumnText(12), Tenant: row.ColumnText(13), ID: row.ColumnText(14)},
+		Owed:      row.ColumnBool(16),
 	}
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err

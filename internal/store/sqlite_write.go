@@ -152,6 +152,11 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 			}
 		}
 	}
+	for _, seq := range w.paid {
+		if err := exec(s.write, payEvent, seq); err != nil {
+			return fmt.Errorf("writing what is owed: %w", err)
+		}
+	}
 	if err := s.writeDirectory(w); err != nil {
 		return err
 	}
@@ -173,8 +178,9 @@ const (
 	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks, locks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, refund_due = ?, lines = ?, marks = ?, locks = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
-	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+	payEvent     = "UPDATE event SET owed = NULL WHERE seq = ?"
 	updateAnswer = "UPDATE event SET answer = ? WHERE order_id = ? AND id = ?"
 
 	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -231,11 +237,15 @@ func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Ord
 	if e.Sealed != "" {
 		sealed = s.key.Seal(string(e.Sealed), eventPlace(e.ID))
 	}
+	var owed any // NULL: it is not
+	if e.Owed {
+		owed = 1
+	}
 	insert := insertEvent
 	if e.API == order.EventRefund { // of a line and a payment there is one already
 		insert += " ON CONFLICT DO NOTHING"
 	}
-	return exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed)
+	return exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed, owed)
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {

@@ -14,5 +14,8 @@ CREATE TABLE destination (
   doc     TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Rows of event are changed in one way from now on: a call that waits for a merchant
--- gets its answer when that is known.
+-- Rows of event change in two ways from now on: a call that waits for a merchant gets
+-- its answer when that is known, and what is owed to a platform is paid.
+ALTER TABLE event ADD COLUMN owed INTEGER;
+
+CREATE INDEX event_owed ON event (seq) WHERE owed IS NOT NULL;
