@@ -160,6 +160,9 @@ func again(err error, repeats bool) bool {
 	if errors.Is(err, ErrNotAnswer) {
 		return false // a garbled answer will not get better
 	}
+	if refused, ok := errors.AsType[*contract.Refused](err); ok && refused.OutcomeUnknown() {
+		return repeats && refused.Advice() == contract.Retry
+	}
 	return Advice(err) == contract.Retry || errors.Is(err, ErrUnknown) && repeats
 }
 

@@ -319,6 +319,22 @@ func (a *API) Done(request any, err error) bool {
 	return row.Advice == Done
 }
 
+// Advice is what to do about a refusal of a request: done where that depends on the
+// request and it is, stop where it is unknown what became of a call that cannot be
+// repeated, else what the row advises.
+func (a *API) Advice(request any, refused *Refused) Advice {
+	switch advice := refused.Advice(); {
+	case a.Done(request, refused):
+		return Done
+	case advice == Done: // for another request
+		return Stop
+	case refused.OutcomeUnknown() && !a.Repeats(request):
+		return Stop
+	default:
+		return advice
+	}
+}
+
 // Yes reports whether a reply says yes: none of its verdicts is false.
 func (a *API) Yes(reply any) bool {
 	return a.reply.yes(reflect.Indirect(reflect.ValueOf(reply)))

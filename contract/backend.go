@@ -36,7 +36,7 @@ var (
 	ConnectionRefused = &Refusal{Code: "isp.http-connection-refuse", Text: "the forwarded service refused the connection", When: "the merchant's endpoint was not reached", Advice: Retry}
 	ConnectionClosed  = &Refusal{Code: "isp.http-closed", Text: "the forwarded service closed the connection: the outcome is unknown", When: "the merchant's endpoint closed the connection before its answer was whole", Advice: Retry, Unknown: true}
 	StatusNotOK       = &Refusal{Code: "http-service-status-error", Text: "the forwarded service answered another status than 200", When: "the merchant's endpoint answered another status than 200", Advice: Stop, Unknown: true}
-	ParseError        = &Refusal{Code: "isp.top-parse-error", Text: "mapping the request or the answer broke", When: "the merchant's answer is empty, over 64 KiB, or says neither yes nor no", Advice: Stop}
+	ParseError        = &Refusal{Code: "isp.top-parse-error", Text: "mapping the request or the answer broke", When: "the merchant's answer is empty, over 64 KiB, or says neither yes nor no", Advice: Stop, Unknown: true}
 	CallLimited       = &Refusal{Code: "isp.call-limited", Text: "the backend takes no more calls for now", When: "as many calls wait for the merchant as its destination's max_in_flight allows", Advice: Retry}
 
 	BackendOther = &Refusal{Code: "isp.", Text: "the platform failed", Advice: Retry, Open: true}

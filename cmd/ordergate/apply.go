@@ -41,7 +41,7 @@ func (cmd *applyCmd) Run(t *terminal) error {
 	if err := cmd.send(t, http.MethodPost, "/v1/apply", data, &applied); err != nil {
 		return fmt.Errorf("%s: %w", cmd.File, err)
 	}
-	_, err = fmt.Fprintf(t.out, "applied apps=%d sessions=%d orders=%d\n", applied.Apps, applied.Sessions, applied.Orders)
+	_, err = fmt.Fprintf(t.out, "applied apps=%d sessions=%d orders=%d destinations=%d\n", applied.Apps, applied.Sessions, applied.Orders, applied.Destinations)
 	return err
 }
 

@@ -94,9 +94,9 @@ func advice(api *contract.API, params []contract.Param, refused *contract.Refuse
 		return params[i].Value, true
 	})
 	switch {
-	case err == nil && api.Done(request, refused):
-		return contract.Done
-	case refused.Advice() == contract.Done: // for another request
+	case err == nil:
+		return api.Advice(request, refused)
+	case refused.Advice() == contract.Done: // nobody knows of what
 		return contract.Stop
 	}
 	return refused.Advice()

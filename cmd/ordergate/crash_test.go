@@ -206,10 +206,9 @@ func TestKilledWhileAsked(t *testing.T) {
 	}))
 	defer merchant.Close()
 	var answered sync.Map // lines of which the caller heard yes
-	unknown := 0
 	for round := range crashRounds / 2 {
 		p := start(t, dir, program)
-		unknown = checkLocks(t, p, &said, &answered)
+		checkLocks(t, p, &said, &answered)
 		var state map[string]any
 		p.manage(t, http.MethodPost, "/v1/apply", []byte(`{"destinations":[{"name":"erp","kind":"qimen","url":"`+merchant.URL+`","app_key":"1","secret":"s","wait":true}]}`), &state)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -237,7 +236,7 @@ func TestKilledWhileAsked(t *testing.T) {
 		callers.Wait()
 	}
 	p := start(t, dir, program)
-	unknown = checkLocks(t, p, &said, &answered)
+	unknown := checkLocks(t, p, &said, &answered)
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}

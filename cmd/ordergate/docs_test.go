@@ -157,9 +157,18 @@ func apiReference(api *contract.API, warnings []order.Warning) string {
 		if r.InReply {
 			where = "answer"
 		}
-		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, whenOf(r.When, r.Reserved), string(r.Advice)))
+		b.WriteString(row(code(r.Code), r.Text, r.Solution, where, whenOf(r.When, r.Reserved), adviceOf(api, r)))
 	}
 	return b.String() + warningTable(warnings)
+}
+
+// adviceOf is what a row advises to callers of an API, whose calls may not be
+// repeatable.
+func adviceOf(api *contract.API, r *contract.Refusal) string {
+	if r.Unknown && !api.Repeatable {
+		return string(contract.Stop) + ": the outcome is unknown"
+	}
+	return string(r.Advice)
 }
 
 func warningTable(warnings []order.Warning) string {
@@ -226,7 +235,7 @@ func qimenReference() string {
 		row("sub_code", "when", "do") + row("---", "---", "---")
 	for _, r := range contract.TOPBackend {
 		if r.When != "" {
-			b += row(code(r.Code), r.When, string(r.Advice))
+			b += row(code(r.Code), r.When, adviceOf(contract.OrderIntercept, r))
 		}
 	}
 	b += "\n## The merchant's end: `" + wire.SPIPath + "`\n\nSigned as Qimen signs: always MD5, over the headers that `top-sign-list` names, query, form and raw body, with the secret of `target_app_key`, else of `app_key`. " +

@@ -22,7 +22,7 @@ type Destination struct {
 	AppKey      string                     `json:"app_key,omitempty" yaml:"app_key" doc:"qimen, top: the merchant's app"`
 	Secret      contract.Secret            `json:"secret,omitempty" yaml:"secret" doc:"The app's secret; webhook: whsec_ and Base64. Reads back as ***. Absent or *** keeps the present one"`
 	Session     contract.Secret            `json:"session,omitempty" yaml:"session" doc:"top: access token of sellers whom sessions does not list. Absent or *** keeps the present one"`
-	Sessions    map[string]contract.Secret `json:"sessions,omitempty" yaml:"sessions" doc:"top: access tokens by seller"`
+	Sessions    map[string]contract.Secret `json:"sessions,omitempty" yaml:"sessions" doc:"top: access tokens by seller; absent: the present ones"`
 	APIs        *[]string                  `json:"apis,omitempty" yaml:"apis" doc:"Methods that it takes; absent: all that it can"`
 	Sellers     *[]string                  `json:"sellers,omitempty" yaml:"sellers" doc:"Sellers whose events it takes; absent: all"`
 	Wait        bool                       `json:"wait,omitempty" yaml:"wait" doc:"Its answer is the caller's answer: qimen and webhook, for the reverse call"`
@@ -39,7 +39,10 @@ var destinationName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
 func (r *resolver) destination(at string, d Destination) *order.Destination {
 	out := &order.Destination{
 		Name: d.Name, Kind: d.Kind, URL: d.URL, AppKey: d.AppKey, Wait: d.Wait, Disabled: d.Enabled != nil && !*d.Enabled,
-		DestinationSecrets: order.DestinationSecrets{Secret: unmasked(d.Secret), Session: unmasked(d.Session), Sessions: map[string]contract.Secret{}},
+		DestinationSecrets: order.DestinationSecrets{Secret: unmasked(d.Secret), Session: unmasked(d.Session)},
+	}
+	if d.Sessions != nil {
+		out.Sessions = map[string]contract.Secret{}
 	}
 	for seller, token := range d.Sessions {
 		out.Sessions[seller] = unmasked(token)
@@ -96,8 +99,9 @@ func (r *resolver) kind(at string, d Destination, out *order.Destination) {
 	switch d.Kind {
 	case order.KindWebhook:
 		r.forbid(at, d.Kind, given{"app_key", d.AppKey != ""}, given{"session", d.Session != ""}, given{"sessions", d.Sessions != nil})
-		if key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(string(out.Secret), "whsec_")); out.Secret != "" && (err != nil || len(key) == 0) {
-			r.wrong(at+"secret", "want whsec_ and Base64, as Standard Webhooks write secrets: openssl rand -base64 32")
+		encoded, prefixed := strings.CutPrefix(string(out.Secret), "whsec_")
+		if key, err := base64.StdEncoding.DecodeString(encoded); out.Secret != "" && (!prefixed || err != nil || len(key) == 0) {
+			r.wrong(at+"secret", "want whsec_ and Base64, as Standard Webhooks write secrets: echo whsec_$(openssl rand -base64 32)")
 		}
 	case order.KindQimen:
 		r.forbid(at, d.Kind, given{"session", d.Session != ""}, given{"sessions", d.Sessions != nil})
@@ -120,7 +124,6 @@ func (r *resolver) kind(at string, d Destination, out *order.Destination) {
 	if d.Kind != order.KindWebhook && contract.Blank(d.AppKey) {
 		r.wrong(at+"app_key", "is required")
 	}
-	out.APIs = takes
 	if d.APIs != nil {
 		out.APIs = append([]string{}, *d.APIs...)
 	}
@@ -148,9 +151,12 @@ func (r *resolver) forbid(at string, kind order.DestinationKind, fields ...given
 // DestinationOf shows a stored destination in the format in which it was declared.
 func DestinationOf(d *order.Destination) Destination {
 	enabled := !d.Disabled
-	out := Destination{Name: d.Name, Kind: d.Kind, URL: d.URL, AppKey: d.AppKey, Secret: d.Secret, Session: d.Session, APIs: &d.APIs, Wait: d.Wait, Enabled: &enabled}
+	out := Destination{Name: d.Name, Kind: d.Kind, URL: d.URL, AppKey: d.AppKey, Secret: d.Secret, Session: d.Session, Wait: d.Wait, Enabled: &enabled}
 	if len(d.Sessions) > 0 {
 		out.Sessions = maps.Clone(d.Sessions)
+	}
+	if d.APIs != nil {
+		out.APIs = &d.APIs
 	}
 	if d.Sellers != nil {
 		out.Sellers = &d.Sellers

@@ -20,8 +20,8 @@ import (
 
 // Callbacks bring verdicts of merchants, events of contract.InterceptCallback that are
 // owed, to the platform: by the first destination of kind top that takes them. Without
-// one they are events only. The log is the queue: what is owed when Run ends, or what
-// finds no room in memory, is read from it again. Fields without a comment are required.
+// one they are events only. The log is the queue: what is owed when Run ends, or finds no
+// room in memory, is read from it. Fields without a comment are required.
 type Callbacks struct {
 	Store  order.Store
 	HTTP   *http.Client // see NewClient
@@ -29,34 +29,55 @@ type Callbacks struct {
 	Log    *slog.Logger
 	Pauses []time.Duration // before each further try; nil: callbackPauses
 
-	once  sync.Once
-	woken chan struct{}
+	mu      sync.Mutex
+	arrived []*order.Event // since Run last looked; at most maxArrived
+	woken   chan struct{}
 }
 
 // callbackPauses are between the tries of one callback.
 var callbackPauses = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute}
 
-// How many callbacks are in memory, and how many are sent to a destination at a time.
+// How many callbacks wait in memory for a destination, and how many are sent to it at a
+// time: a destination that is slow or gone delays no other. maxArrived have come and
+// were not looked at yet.
 const (
-	maxCallbacks    = 1000
+	maxPending      = 1000
 	callbacksAtOnce = 16
+	maxArrived      = 10_000
 )
 
-// fullPause is until a callback is looked at again whose destination has no place.
-const fullPause = 50 * time.Millisecond
+// Pauses of the sender: until a callback is looked at again whose destination has no
+// place, until the log is read again that could not be, and the longest.
+const (
+	fullPause = 50 * time.Millisecond
+	logPause  = time.Second
+	idlePause = time.Minute
+)
 
-// Wake has Run look at the log: it is told of every commit, and is quick.
+// Wake hands over what was committed. It is quick, and forgets all but what is owed;
+// what finds no room is read from the log later.
 func (c *Callbacks) Wake(events []*order.Event) {
-	if slices.ContainsFunc(events, func(e *order.Event) bool { return e.Owed }) {
-		select {
-		case c.wake() <- struct{}{}:
-		default: // it will look
+	if !slices.ContainsFunc(events, func(e *order.Event) bool { return e.Owed }) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range events {
+		if e.Owed && len(c.arrived) <= maxArrived { // one more than that says that some were left out
+			c.arrived = append(c.arrived, e)
 		}
+	}
+	select {
+	case c.wake() <- struct{}{}:
+	default: // it will look
 	}
 }
 
+// wake returns the channel that wakes Run; c.mu is held.
 func (c *Callbacks) wake() chan struct{} {
-	c.once.Do(func() { c.woken = make(chan struct{}, 1) })
+	if c.woken == nil {
+		c.woken = make(chan struct{}, 1)
+	}
 	return c.woken
 }
 
@@ -65,39 +86,45 @@ type pending struct {
 	event *order.Event
 	tries int
 	next  time.Time
-	under bool // way
+	on    bool // its way
 }
 
 // tried is how a try ended.
 type tried struct {
 	*pending
-	destination string // whose place is free again
-	again       bool
-	err         error
+	again bool
+	err   error
+}
+
+// outbox is what waits for one destination.
+type outbox struct {
+	owed    map[int64]*pending // by place in the log
+	places  int                // that are taken
+	skipped bool               // the log owes more than there is room for
 }
 
 // sender is the state of one Run.
 type sender struct {
 	*Callbacks
-	owed    map[int64]*pending // by place in the log
-	more    bool               // the log owes more than there is room for
-	places  map[string]int     // that are taken, by destination
+	boxes   map[string]*outbox // by destination
+	unread  bool               // the log must be read
 	results chan tried
 	sending sync.WaitGroup
 }
 
 // Run sends until ctx ends; what is under way then, ends too.
 func (c *Callbacks) Run(ctx context.Context) {
-	s := &sender{Callbacks: c, owed: map[int64]*pending{}, places: map[string]int{}, results: make(chan tried)}
+	s := &sender{Callbacks: c, boxes: map[string]*outbox{}, unread: true, results: make(chan tried)}
 	defer s.sending.Wait()
-	s.read(ctx)
+	c.mu.Lock()
+	woken := c.wake()
+	c.mu.Unlock()
 	for ctx.Err() == nil {
 		t := time.NewTimer(s.start(ctx))
 		select {
 		case <-ctx.Done():
 		case <-t.C:
-		case <-c.wake():
-			s.read(ctx)
+		case <-woken:
 		case r := <-s.results:
 			s.finish(ctx, r)
 		}
@@ -105,50 +132,100 @@ func (c *Callbacks) Run(ctx context.Context) {
 	}
 }
 
-// read takes what the log owes, as far as there is room.
-func (s *sender) read(ctx context.Context) {
-	events, more, err := s.Store.Events(ctx, order.EventFilter{Owed: true, Limit: maxCallbacks})
+// start takes what has come, starts what is due, and returns how long nothing else will
+// be.
+func (s *sender) start(ctx context.Context) time.Duration {
+	destinations, err := s.Store.Destinations(ctx)
+	if err == nil {
+		err = s.take(ctx, destinations)
+	}
 	if err != nil {
 		s.Log.Warn("what is owed to platforms could not be read; trying again", "error", err)
+		return logPause
 	}
-	s.more = more || err != nil
-	for _, e := range events {
-		if s.owed[e.Seq] == nil && len(s.owed) < maxCallbacks {
-			s.owed[e.Seq] = &pending{event: e, next: s.Clock()}
+	now, pause := s.Clock(), idlePause
+	for _, d := range destinations {
+		box := s.boxes[d.Name]
+		if box == nil {
+			continue
+		}
+		for _, seq := range slices.Sorted(maps.Keys(box.owed)) { // the oldest first
+			switch p := box.owed[seq]; {
+			case p.on:
+			case p.next.After(now):
+				pause = min(pause, p.next.Sub(now))
+			case box.places >= callbacksAtOnce:
+				pause = min(pause, fullPause)
+			default:
+				box.places++
+				p.on = true
+				s.sending.Go(func() { s.try(ctx, p, d) })
+			}
+		}
+	}
+	return pause
+}
+
+// take takes what has come, from memory or from the log.
+func (s *sender) take(ctx context.Context, destinations []*order.Destination) error {
+	s.mu.Lock()
+	arrived := s.arrived
+	s.arrived = nil
+	s.mu.Unlock()
+	s.unread = s.unread || len(arrived) > maxArrived
+	var nobodys []int64 // owed to no destination
+	defer func() { s.pay(ctx, nobodys...) }()
+	for _, e := range arrived {
+		nobodys = append(nobodys, s.put(destinations, e)...)
+	}
+	for name, box := range s.boxes {
+		if !slices.ContainsFunc(destinations, func(d *order.Destination) bool { return d.Name == name }) && len(box.owed) > 0 {
+			delete(s.boxes, name) // another may take what it owes
+			s.unread = true
+		}
+		if box.skipped && len(box.owed) < maxPending/2 {
+			box.skipped, s.unread = false, true
+		}
+	}
+	if !s.unread {
+		return nil
+	}
+	for after := int64(0); ; {
+		events, more, err := s.Store.Events(ctx, order.EventFilter{Owed: true, After: after, Limit: maxPending})
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			after = e.Seq
+			nobodys = append(nobodys, s.put(destinations, e)...)
+		}
+		if !more {
+			s.unread = false
+			return nil
 		}
 	}
 }
 
-// start starts what is due, and returns how long nothing else will be.
-func (s *sender) start(ctx context.Context) (pause time.Duration) {
-	now := s.Clock()
-	pause = time.Minute
-	destinations, err := s.Store.Destinations(ctx)
-	if err != nil {
-		return time.Second
+// put takes a callback for its destination, or returns its place in the log when there
+// is none.
+func (s *sender) put(destinations []*order.Destination, e *order.Event) (nobodys []int64) {
+	d := platformOf(destinations, e)
+	if d == nil {
+		return []int64{e.Seq}
 	}
-	for _, seq := range slices.Sorted(maps.Keys(s.owed)) { // the oldest first
-		p := s.owed[seq]
-		switch {
-		case p.under:
-			continue
-		case p.next.After(now):
-			pause = min(pause, p.next.Sub(now))
-			continue
-		}
-		d := platformOf(destinations, p.event)
-		switch {
-		case d == nil:
-			s.pay(ctx, seq)
-		case s.places[d.Name] >= callbacksAtOnce:
-			pause = min(pause, fullPause)
-		default:
-			s.places[d.Name]++
-			p.under = true
-			s.sending.Go(func() { s.try(ctx, p, d) })
-		}
+	box := s.boxes[d.Name]
+	if box == nil {
+		box = &outbox{owed: map[int64]*pending{}}
+		s.boxes[d.Name] = box
 	}
-	return pause
+	switch {
+	case box.owed[e.Seq] != nil:
+	case len(box.owed) >= maxPending:
+		box.skipped = true
+	default:
+		box.owed[e.Seq] = &pending{event: e, next: s.Clock()}
+	}
+	return nil
 }
 
 // platformOf finds the destination of an event; nil when it has none.
@@ -163,7 +240,7 @@ func platformOf(destinations []*order.Destination, e *order.Event) *order.Destin
 }
 
 func (s *sender) try(ctx context.Context, p *pending, d *order.Destination) {
-	r := tried{pending: p, destination: d.Name}
+	r := tried{pending: p}
 	defer func() {
 		if fault := recover(); fault != nil {
 			s.Log.Error("sending a verdict panicked", "event", p.event.ID, "panic", fault, "stack", string(debug.Stack()))
@@ -179,37 +256,50 @@ func (s *sender) try(ctx context.Context, p *pending, d *order.Destination) {
 
 // finish decides what becomes of a callback that was tried.
 func (s *sender) finish(ctx context.Context, r tried) {
-	s.places[r.destination]--
-	r.under = false
+	r.on = false
+	for _, box := range s.boxes {
+		if box.owed[r.event.Seq] != r.pending {
+			continue
+		}
+		box.places--
+		if !s.again(ctx, r) {
+			delete(box.owed, r.event.Seq)
+			s.pay(ctx, r.event.Seq)
+		}
+		return
+	}
+}
+
+// again decides whether a callback stays owed.
+func (s *sender) again(ctx context.Context, r tried) bool {
 	pauses := s.Pauses
 	if pauses == nil {
 		pauses = callbackPauses
 	}
-	log := s.Log.With("event", r.event.ID, "order", r.event.Order.Number, "destination", r.destination)
+	log := s.Log.With("event", r.event.ID, "order", r.event.Order.Number)
 	switch {
 	case r.err == nil:
-	case ctx.Err() != nil:
-		return
+		return false
+	case ctx.Err() != nil: // the next Run will
+		return true
 	case r.again && r.tries < len(pauses):
 		log.Warn("a verdict did not reach the platform; trying again", "in", pauses[r.tries], "error", r.err)
 		r.next = s.Clock().Add(pauses[r.tries])
 		r.tries++
-		return
-	default:
-		log.Error("a verdict did not reach the platform", "error", r.err)
+		return true
 	}
-	s.pay(ctx, r.event.Seq)
+	log.Error("a verdict did not reach the platform", "error", r.err)
+	return false
 }
 
-// pay records that an event is owed no more.
-func (s *sender) pay(ctx context.Context, seq int64) {
-	paid := &order.Task{Decide: func(*order.View) (order.Decision, error) { return order.Decision{Paid: []int64{seq}}, nil }}
-	if err := s.Store.Commit(context.WithoutCancel(ctx), paid); err != nil {
-		s.Log.Warn("a verdict that was sent is not recorded as such: it will be sent again", "seq", seq, "error", err)
+// pay records that events are owed no more.
+func (s *sender) pay(ctx context.Context, places ...int64) {
+	if len(places) == 0 {
+		return
 	}
-	delete(s.owed, seq)
-	if s.more && len(s.owed) < maxCallbacks/2 {
-		s.read(ctx)
+	paid := &order.Task{Decide: func(*order.View) (order.Decision, error) { return order.Decision{Paid: places}, nil }}
+	if err := s.Store.Commit(context.WithoutCancel(ctx), paid); err != nil {
+		s.Log.Warn("verdicts that were sent are not recorded as such: they will be sent again", "places", places, "error", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // MaxAnswer is how much of a destination's answer is read, in bytes.
@@ -36,7 +37,7 @@ func NewClient(guard Guard) *http.Client {
 	}
 }
 
-// exchange sends a request and reads its answer. The error is about a row of
+// exchange sends a request and reads its answer, in UTF-8. The error is about a row of
 // contract.TOPBackend, and says why in its detail.
 func exchange(ctx context.Context, client *http.Client, r *http.Request) ([]byte, error) {
 	var connected atomic.Bool
@@ -56,7 +57,7 @@ func exchange(ctx context.Context, client *http.Client, r *http.Request) ([]byte
 	case len(body) > MaxAnswer:
 		return nil, &failure{contract.ParseError, errors.New("the answer is over 64 KiB")}
 	}
-	return body, nil
+	return []byte(wire.InUTF8(response.Header.Get("Content-Type"), string(body))), nil
 }
 
 // failed words why a request has no answer.

@@ -29,10 +29,8 @@ func (c *call) waiting() (*order.Destination, error) {
 	return order.WaitingFor(destinations, q.API.Method, q.Seller), nil
 }
 
-// ask has the merchant decide. The call's body is given back before: he may take his
-// time.
-func (c *call) ask(d *order.Destination, release func()) error {
-	release()
+// ask has the merchant decide.
+func (c *call) ask(d *order.Destination) error {
 	reply, err := c.server.Merchants.Ask(c.ctx, d, c.work.Question)
 	c.work = &order.Work{Sum: func() any { return reply }}
 	return stored(err)
@@ -45,7 +43,8 @@ func (c *call) carryOut(release func()) error {
 	case err != nil:
 		return err
 	case d != nil:
-		return c.ask(d, release)
+		release() // he may take his time
+		return c.ask(d)
 	}
 	return c.server.commit(c.ctx, c.work.Tasks)
 }
@@ -69,15 +68,16 @@ func (c *call) findMerchant(key string) error {
 	return nil
 }
 
-// merchantOfSeller finds the app of the seller whom a reverse call names; there may be
-// none.
+// merchantOfSeller finds the app of the seller whom a reverse call names, unless it
+// names an app of his, or of nobody in particular. There may be none.
 func (c *call) merchantOfSeller() error {
-	if !c.rule.API.Reverse || c.merchant != nil {
+	seller := c.rule.API.Seller(c.request)
+	if c.merchant != nil && (c.merchant.Seller == "" || c.merchant.Seller == seller) {
 		return nil
 	}
-	app, err := c.server.Store.AppOf(c.ctx, c.rule.API.Seller(c.request))
+	app, err := c.server.Store.AppOf(c.ctx, seller)
 	if errors.Is(err, order.ErrNotFound) {
-		return nil
+		app, err = nil, nil
 	}
 	c.merchant = app
 	return err

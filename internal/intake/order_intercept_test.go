@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,6 +171,7 @@ func TestInterceptSucceeds(t *testing.T) {
 // reverseOffences are what only reverse calls can do wrong, by the checks of TOP.
 var reverseOffences = []offence{
 	{"unknown target", 7, contract.UnknownApp, "29", "Invalid app Key", "isv.appkey-not-exists", "", with("target_app_key", "0")},
+	{"a document in GBK", 14, contract.BadEncoding, "47", "Invalid encoding", "", "", func(r *request) { asDocument(r, "{\"sellerNick\":\"\xd6\xd0\"}") }},
 	{"a document that is none", 14, contract.BadRequest, "43", "Parameter error", "", "", func(r *request) { asDocument(r, `{"sellerNick"`) }},
 	{"a merchant without a verdict", 15, contract.BackendFailed, "15", "Remote service error", "http-service-status-error", "the forwarded service answered another status than 200", func(r *request) { r.app.Name = "asked" }},
 }
@@ -371,19 +373,19 @@ var conditions = []struct {
 	name, want string
 	spoil      func(*request)
 	lines      map[string]order.State
-	released   bool
 }{
-	{"order unknown", "1007", bizOrder("1", "2"), nil, false},
-	{"sub order unknown", "1007", bizOrder("30753531820144200", "30753531820144201,9"), nil, false},
-	{"another seller", "1008", with("sellerNick", "other"), nil, false},
-	{"another buyer", "1008", with("buyer_open_uid", "2"), nil, false},
-	{"another nick", "1008", func(r *request) { r.drop("buyer_open_uid").set("buyerNick", "x") }, nil, false},
-	{"shipped", "1001", bizOrder("30753531820144200", "30753531820144201,30753531820144202"), map[string]order.State{"30753531820144202": order.Shipped}, false},
-	{"out", "1002", nil, map[string]order.State{"30753531820144201": order.Out}, false},
-	{"notified", "1003", nil, map[string]order.State{"30753531820144201": order.Notified}, false},
-	{"shipped before out before notified", "1001", bizOrder("30753531820144200", "30753531820144201,30753531820144202,3"), map[string]order.State{"30753531820144201": order.Notified, "30753531820144202": order.Out, "3": order.Shipped}, false},
-	{"checked", "yes", nil, map[string]order.State{"30753531820144201": order.Checked}, false},
-	{"another nick, and the uid", "yes", with("buyerNick", "x"), nil, false},
+	{"order unknown", "1007", bizOrder("1", "2"), nil},
+	{"sub order unknown", "1007", bizOrder("30753531820144200", "30753531820144201,9"), nil},
+	{"another seller", "1008", with("sellerNick", "other"), nil},
+	{"another seller, who has an order of the number without lines", "1008", func(r *request) { r.set("sellerNick", "seller_001"); r.app.Name = "namesake" }, nil},
+	{"another buyer", "1008", with("buyer_open_uid", "2"), nil},
+	{"another nick", "1008", func(r *request) { r.drop("buyer_open_uid").set("buyerNick", "x") }, nil},
+	{"shipped", "1001", bizOrder("30753531820144200", "30753531820144201,30753531820144202"), map[string]order.State{"30753531820144202": order.Shipped}},
+	{"out", "1002", nil, map[string]order.State{"30753531820144201": order.Out}},
+	{"notified", "1003", nil, map[string]order.State{"30753531820144201": order.Notified}},
+	{"shipped before out before notified", "1001", bizOrder("30753531820144200", "30753531820144201,30753531820144202,3"), map[string]order.State{"30753531820144201": order.Notified, "30753531820144202": order.Out, "3": order.Shipped}},
+	{"checked", "yes", nil, map[string]order.State{"30753531820144201": order.Checked}},
+	{"another nick, and the uid", "yes", with("buyerNick", "x"), nil},
 }
 
 func bizOrder(tid, lines string) func(*request) {
@@ -433,6 +435,11 @@ func TestLedgerConditions(t *testing.T) {
 		if c.spoil != nil {
 			c.spoil(r)
 		}
+		before := 0
+		if r.app.Name == "namesake" {
+			g.send(t, newRequest().set("tid", "30753531820144200"))
+			before = 1
+		}
 		got := g.intercept(t, r)
 		if got.says() != c.want || c.want != "yes" && *got.Result.ErrorMsg != texts[c.want] {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
@@ -441,7 +448,7 @@ func TestLedgerConditions(t *testing.T) {
 			t.Errorf("%s: %d locks", c.name, n)
 		}
 		recorded := c.want != "1007" && c.want != "1008"
-		if events := g.events(t); (len(events) == 1) != recorded {
+		if events := g.events(t); (len(events)-before == 1) != recorded {
 			t.Errorf("%s: %d events", c.name, len(events))
 		}
 	}
@@ -487,6 +494,19 @@ func TestLockUntil(t *testing.T) {
 			if got := g.intercept(t, r); got.says() != map[string]string{"1003": "1002", "yes": "yes"}[want] {
 				t.Errorf("lock_until %q, out: got %s", until, got)
 			}
+		}
+	}
+}
+
+// Another merchant's app has no say in how far a sub order may have come.
+func TestLockUntilOfAnother(t *testing.T) {
+	t.Parallel()
+	for seller, want := range map[string]string{"another": "1003", "": "yes"} { // an app without a seller speaks for many
+		g := newGateway(t).demo(t)
+		g.declare(t, &apply.Document{Apps: []apply.App{{Key: "isv", Protocol: contract.TOP, Secret: "s", Seller: seller, LockUntil: order.UntilOut}}})
+		g.move(t, map[string]order.State{"30753531820144201": order.Notified})
+		if got := g.intercept(t, newIntercept().set("target_app_key", "isv")); got.says() != want {
+			t.Errorf("an app of %q: %s, want %s", seller, got, want)
 		}
 	}
 }
@@ -704,11 +724,71 @@ func TestCallbackFromERP(t *testing.T) {
 	}
 }
 
+// A merchant's own verdict settles every lock of a sub order that waits for one or says
+// otherwise, and is passed on when it changed something.
+func TestCallbackSettles(t *testing.T) {
+	t.Parallel()
+	yes := order.Verdict{Reply: &contract.OrderInterceptReply{Result: contract.InterceptResult{Success: true}}}
+	no := order.Verdict{Reply: &contract.OrderInterceptReply{Result: contract.InterceptResult{ErrorCode: "1004"}}}
+	unknown := order.Verdict{Err: contract.ReadTimeout}
+	for _, c := range []struct {
+		name      string
+		verdicts  []*order.Verdict // of the calls before; nil: none yet
+		yes, no   string           // states of the locks after a callback
+		passedYes bool
+		passedNo  bool
+	}{
+		{"none", nil, "locked", "", true, false},
+		{"asked", []*order.Verdict{nil}, "locked", "refused", true, true},
+		{"unknown", []*order.Verdict{&unknown}, "locked", "refused", true, true},
+		{"locked", []*order.Verdict{&yes}, "locked", "refused", false, true},
+		{"refused", []*order.Verdict{&no}, "locked", "refused", true, false},
+		{"locked, then refused", []*order.Verdict{&yes, &no}, "locked refused", "refused refused", false, true},
+		{"locked, then unknown", []*order.Verdict{&yes, &unknown}, "released locked", "refused refused", true, true},
+		{"unknown twice", []*order.Verdict{&unknown, &unknown}, "locked released", "refused refused", true, true},
+	} {
+		for _, success := range []bool{true, false} {
+			g := newGateway(t).demo(t).waiting(t, nil)
+			rule, _ := order.RuleOf(contract.OrderIntercept)
+			for _, v := range c.verdicts {
+				request := &contract.OrderInterceptRequest{SellerNick: "苏宁易购官方旗舰店", BuyerNick: "b", CallType: "synchronous", Order: contract.InterceptedOrder{ID: "30753531820144200", SubOrders: "30753531820144201"}}
+				work, err := rule.Judge(&order.Call{API: contract.OrderIntercept, App: &order.App{Key: "a"}, Request: request, At: noon})
+				if err != nil {
+					t.Fatal(err)
+				}
+				tasks := []*order.Task{work.Question.Ask("erp")}
+				if v != nil {
+					tasks = append(tasks, work.Question.Settle(*v))
+				}
+				if err := g.store.Commit(t.Context(), tasks...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := newRequest().drop("status").set("method", "taobao.gearfactory.intercept.order.callback").set("session", "merchant").set("tid", "30753531820144200").set("sub_order_ids", "30753531820144201").set("success", fmt.Sprint(success)).set("error_code", "1005")
+			if body := g.post(t, r); !strings.Contains(body, `"is_success":true`) {
+				t.Fatal(body)
+			}
+			var states []string
+			for _, l := range g.orders(t, "30753531820144200")[0].Locks {
+				states = append(states, string(l.State))
+			}
+			want, passed := c.no, c.passedNo
+			if success {
+				want, passed = c.yes, c.passedYes
+			}
+			owed, _, err := g.store.Events(t.Context(), order.EventFilter{Owed: true, Limit: 10})
+			if got := strings.Join(states, " "); got != want || (len(owed) == 1) != passed || err != nil {
+				t.Errorf("%s, success %t: locks %s, want %s; %d owed", c.name, success, got, want, len(owed))
+			}
+		}
+	}
+}
+
 // Every row of the page's error table, and of the notes, can be had: by a rule or as a
 // fault on demand, as an errorCode or as an error.
 func TestInterceptRows(t *testing.T) {
 	t.Parallel()
-	produced := map[string]bool{"isv.invalid-parameter": true, "1009": true, "sign-check-failure": true} // TestInterceptArguments; TestAsynchronousFails in ordergatetest; TestSPI
+	produced := map[string]bool{"isv.invalid-parameter": true, "1009": true, "sign-check-failure": true} // TestInterceptArguments; TestAsynchronous in ordergatetest; TestSPIChecks
 	for _, c := range conditions {
 		produced[c.want] = true
 	}
@@ -769,16 +849,36 @@ func TestInterceptCaptures(t *testing.T) {
 // A batch may hold reverse calls, whose merchants are asked side by side.
 func TestInterceptInBatch(t *testing.T) {
 	t.Parallel()
-	g := newGateway(t).demo(t).waiting(t, yesMan{})
-	answers := g.sendBatch(t, newBatch(chunk("method", interceptMethod, "sellerNick", "s", "buyerNick", "b", "callType", "synchronous", "bizOrder", `{"tid":"1","subOrderIds":"2"}`), produceChunk("1")))
-	if len(answers) != 2 || !strings.Contains(answers[0], `"result":{"success":true}`) || answers[1] != produceYes {
-		t.Errorf("got %v", answers)
+	const calls = 3
+	merchants := &together{want: calls, all: make(chan struct{})}
+	g := newGateway(t).demo(t).waiting(t, merchants)
+	ask := chunk("method", interceptMethod, "sellerNick", "s", "buyerNick", "b", "callType", "synchronous", "bizOrder", `{"tid":"1","subOrderIds":"2"}`)
+	answers := g.sendBatch(t, newBatch(ask, produceChunk("1"), ask, ask, chunk("method", interceptMethod)))
+	if len(answers) != 5 || answers[1] != produceYes || !strings.Contains(answers[4], "sellerNick") {
+		t.Fatalf("got %v", answers)
+	}
+	for _, i := range []int{0, 2, 3} {
+		if !strings.Contains(answers[i], `"result":{"success":true}`) {
+			t.Errorf("answer %d: %s", i, answers[i])
+		}
 	}
 }
 
-// yesMan is a merchant who locks everything.
-type yesMan struct{}
+// together are merchants who say yes once all of them are asked.
+type together struct {
+	want  int32
+	asked atomic.Int32
+	all   chan struct{}
+}
 
-func (yesMan) Ask(context.Context, *order.Destination, *order.Question) (any, error) {
-	return &contract.OrderInterceptReply{Result: contract.InterceptResult{Success: true}}, nil
+func (m *together) Ask(context.Context, *order.Destination, *order.Question) (any, error) {
+	if m.asked.Add(1) == m.want {
+		close(m.all)
+	}
+	select {
+	case <-m.all:
+		return &contract.OrderInterceptReply{Result: contract.InterceptResult{Success: true}}, nil
+	case <-time.After(10 * time.Second):
+		return nil, contract.ReadTimeout
+	}
 }

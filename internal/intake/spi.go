@@ -20,7 +20,7 @@ var SPIChecks = []Check[*spiCall]{
 	{"timestamp parses, and is no more than 10 minutes old; one to come passes", []contract.Fault{contract.BadTimestamp}, 0, (*spiCall).fresh},
 	{"sent by POST or GET", []contract.Fault{contract.BadVerb}, 0, (*spiCall).verbAllowed},
 	{"method present and known, and one that merchants answer", []contract.Fault{contract.MissingMethod, contract.UnknownMethod}, 0, (*spiCall).methodKnown},
-	{"query and form decode; a document is a JSON object, or XML in <request>", []contract.Fault{contract.BadRequest}, 0, (*spiCall).parses},
+	{"query and form decode; a document is a JSON object, or XML in <request>", []contract.Fault{contract.BadRequest, contract.BadEncoding}, 0, (*spiCall).parses},
 	{"required, then limited parameters of the API", []contract.Fault{contract.MissingArgument, contract.BadArgument}, 0, (*spiCall).arguments},
 	{"business checks of the API; then what the merchant says", []contract.Fault{contract.BusinessRefused, contract.BackendFailed}, 0, (*spiCall).judged},
 }
@@ -67,7 +67,7 @@ func (c *spiCall) signed() error {
 		}
 	}
 	if c.server.Log.Enabled(c.ctx, slog.LevelDebug) {
-		c.server.Log.Debug("signature of a reverse call differs", "id", c.id, "query", c.http.URL.RawQuery, "content_type", c.http.Header.Get("Content-Type"))
+		c.server.Log.Debug("signature of a reverse call differs; ask ordergate verify for the mistake", "id", c.id, "text", c.Signed(), "content_type", c.http.Header.Get("Content-Type"))
 	}
 	return contract.BadSign
 }
@@ -99,8 +99,10 @@ func (c *spiCall) methodKnown() error {
 func (c *spiCall) parses() error { return c.Read() }
 
 func (c *spiCall) arguments() (err error) {
-	c.request, err = c.rule.API.Decode(c.Lookup)
-	return err
+	if c.request, err = c.rule.API.Decode(c.Lookup); err != nil {
+		return err
+	}
+	return c.merchantOfSeller()
 }
 
 func (c *spiCall) judged() error {

@@ -138,6 +138,7 @@ var spiOffences = []struct {
 	{"no method", 6, contract.MissingMethod, `{"flag":"failure","sub_code":"21","sub_message":"http传入的参数加入method字段"}`, func(r *reverse) { r.set("method", " ") }},
 	{"a method of TOP's", 6, contract.UnknownMethod, `{"flag":"failure","sub_code":"22","sub_message":"Invalid method"}`, func(r *reverse) { r.set("method", "taobao.qimen.event.produce") }},
 	{"a document that is none", 7, contract.BadRequest, said("43", "Parameter error"), func(r *reverse) { r.body = "{" }},
+	{"a document in GBK", 7, contract.BadEncoding, said("47", "Invalid encoding"), func(r *reverse) { r.body = "{\"sellerNick\":\"\xd6\xd0\"}" }},
 	{"no seller", 8, contract.MissingArgument, said("40", "Missing required arguments:sellerNick"), func(r *reverse) { r.set("sellerNick", "") }},
 	{"nick too long", 8, contract.BadArgument, said("41", "Invalid arguments:buyerNick"), func(r *reverse) { r.set("buyerNick", strings.Repeat("x", 257)) }},
 	{"bad callType", 9, contract.BusinessRefused, said("isv.invalid-parameter:callType", "非法参数"), func(r *reverse) { r.set("callType", "x") }},
@@ -175,7 +176,7 @@ func TestSPIChecks(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", o.name, got, o.want)
 		}
 		for _, second := range spiOffences[i+1:] {
-			if second.check > o.check+1 || second.check == o.check && o.check == 6 {
+			if second.check > o.check+1 || second.check == o.check && (o.check == 6 || o.check == 7) {
 				continue
 			}
 			r := newReverse()
@@ -200,6 +201,44 @@ func TestSPIChecks(t *testing.T) {
 	if !strings.Contains(SPIChecks[3].Text, minutes) {
 		t.Errorf("%q does not say %s", SPIChecks[3].Text, minutes)
 	}
+}
+
+// Headers that are signed cost what they are worth: each counts once, and there are
+// not many.
+func TestSPIHeaders(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).demo(t)
+	send := func(list, name, value string) string {
+		raw := fmt.Sprintf("POST /spi/qimen?method=%s&app_key=12345678&timestamp=1&sign=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n%s: %s\r\ntop-sign-list: %s\r\n\r\n", interceptMethod, name, value, list)
+		body, _ := g.rawExchange(t, []byte(raw))
+		return body
+	}
+	var names []string
+	for i := range 1 << 7 { // of one header, in other cases each
+		names = append(names, caseOf("aaaaaaa", i))
+	}
+	for name, c := range map[string]struct{ list, value, want string }{
+		"one name, often":       {strings.TrimSuffix(strings.Repeat("A,", 15_000), ","), "+" + strings.Repeat("a", 20_000), said("sign-check-failure", "Illegal request")},
+		"many names":            {strings.Join(names, ","), "x", said("43", "Parameter error")},
+		"a long value, twice":   {"A,a", strings.Repeat("a", 40_000), said("43", "Parameter error")},
+		"a broken %-escape":     {"A", "%zz", said("sign-check-failure", "Illegal request")},
+		"names without a value": {",,B,C,,", "x", said("sign-check-failure", "Illegal request")},
+	} {
+		if got := send(c.list, "A", c.value); got != c.want {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+// caseOf writes some letters in upper case, by the bits of a number.
+func caseOf(text string, bits int) string {
+	b := []byte(text)
+	for i := range b {
+		if bits>>i&1 == 1 {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // How old a reverse call may be is the operator's; an app's old secret counts for its

@@ -41,24 +41,26 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 	var tasks []*order.Task
 	var asked sync.WaitGroup
 	together := make([]bool, len(batch.Calls)) // stored with the others, not asked
+	questions := make([]*order.Destination, len(batch.Calls))
 	for i, inner := range batch.Calls {
 		call := c.inner(inner)
 		calls[i] = call
-		var d *order.Destination
 		refused[i] = call.guarded(func() (err error) {
 			if err := walk(TOPChecks, OfCall, call); err != nil {
 				return err
 			}
-			d, err = call.waiting()
+			questions[i], err = call.waiting()
 			return err
 		})
-		switch {
-		case refused[i] != nil:
-		case d != nil:
-			asked.Go(func() { refused[i] = call.guarded(func() error { return call.ask(d, func() {}) }) })
-		default:
+		if refused[i] == nil && questions[i] == nil {
 			together[i] = true
 			tasks = append(tasks, call.work.Tasks...)
+		}
+	}
+	for i, d := range questions {
+		if d != nil {
+			c.Release() // merchants may take their time
+			asked.Go(func() { refused[i] = calls[i].guarded(func() error { return calls[i].ask(d) }) })
 		}
 	}
 	stored := s.commit(c.ctx, tasks)

@@ -29,7 +29,7 @@ var TOPChecks = []Check[*topCall]{
 	{"signature", []contract.Fault{contract.BadSign}, OfRequest, (*topCall).signed},
 	{"flow control", []contract.Fault{contract.Throttled}, OfCall, (*topCall).withinRate},
 	{"session", []contract.Fault{contract.MissingSession, contract.BlankSession, contract.UnknownSession, contract.ExpiredSession}, OfCall, (*topCall).sessionValid},
-	{"a document of parameters parses; then required, then limited parameters of the API", []contract.Fault{contract.BadRequest, contract.MissingArgument, contract.BadArgument}, OfCall, (*topCall).arguments},
+	{"a document of parameters parses; then required, then limited parameters of the API", []contract.Fault{contract.BadEncoding, contract.BadRequest, contract.MissingArgument, contract.BadArgument}, OfCall, (*topCall).arguments},
 	{"business checks of the API; then what the merchant says, where one is asked", []contract.Fault{contract.BusinessRefused, contract.BackendFailed}, OfCall, (*topCall).judged},
 }
 

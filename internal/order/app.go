@@ -56,10 +56,23 @@ func (a *App) Active(now time.Time) bool { return a.ExpiresAt.IsZero() || now.Be
 
 // Secrets lists what a call may be signed with now.
 func (a *App) Secrets(now time.Time) []contract.Secret {
-	if a.OldSecret != "" && now.Before(a.OldUntil) {
-		return []contract.Secret{a.Secret, a.OldSecret}
+	return secretsAt(a.Secret, a.OldSecret, a.OldUntil, now)
+}
+
+// secretsAt lists the secrets that count now, the newest first.
+func secretsAt(secret, old contract.Secret, until, now time.Time) []contract.Secret {
+	if old != "" && now.Before(until) {
+		return []contract.Secret{secret, old}
 	}
-	return []contract.Secret{a.Secret}
+	return []contract.Secret{secret}
+}
+
+// retired is what becomes of a secret that another replaces: it counts for an overlap.
+func retired(secret contract.Secret, overlap time.Duration, now time.Time) (old contract.Secret, until time.Time) {
+	if overlap <= 0 {
+		return "", time.Time{}
+	}
+	return secret, now.Add(overlap)
 }
 
 // Permits returns nil when the app may call the method, else the fault.

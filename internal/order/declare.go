@@ -139,9 +139,10 @@ func (d Declared) decide(v *View) (Decision, error) {
 func (d Declared) destinations(v *View, mistakes *Mistakes) (merged []*Destination, conflict *Conflict) {
 	after := maps.Clone(v.Destinations)
 	for i, declared := range d.Destinations {
-		destination, ok := mergeDestination(declared, v.Destinations[declared.Name])
-		if !ok {
-			*mistakes = append(*mistakes, Mistake{fmt.Sprintf("destinations[%d].secret", i), "is required for a new destination"})
+		destination, mistake := mergeDestination(declared, v.Destinations[declared.Name])
+		if mistake.Text != "" {
+			mistake.Location = fmt.Sprintf("destinations[%d].%s", i, mistake.Location)
+			*mistakes = append(*mistakes, mistake)
 		}
 		merged = append(merged, destination)
 		after[destination.Name] = destination
@@ -223,10 +224,8 @@ func Rotate(key string, secret contract.Secret, overlap time.Duration) *Task {
 			return Decision{}, ErrNotFound
 		}
 		app := *old
-		app.Secret, app.OldSecret, app.OldUntil = secret, "", time.Time{}
-		if overlap > 0 {
-			app.OldSecret, app.OldUntil = old.Secret, v.Now.Add(overlap)
-		}
+		app.OldSecret, app.OldUntil = retired(old.Secret, overlap, v.Now)
+		app.Secret = secret
 		return Decision{Apps: []*App{&app}}, nil
 	}}
 }

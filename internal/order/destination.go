@@ -70,10 +70,7 @@ func (d *Destination) Takes(api, seller string) bool {
 
 // Secrets lists what the destination signs with now, the newest first.
 func (d *Destination) Secrets(now time.Time) []contract.Secret {
-	if d.OldSecret != "" && now.Before(d.OldUntil) {
-		return []contract.Secret{d.Secret, d.OldSecret}
-	}
-	return []contract.Secret{d.Secret}
+	return secretsAt(d.Secret, d.OldSecret, d.OldUntil, now)
 }
 
 // SessionOf is the session that speaks for a seller; empty: none is known.
@@ -112,25 +109,32 @@ func overlap(a, b []string) bool {
 	return a == nil || b == nil || slices.ContainsFunc(a, func(text string) bool { return slices.Contains(b, text) })
 }
 
-// mergeDestination completes a declared destination from the stored one: no secret, or
-// the present one, leaves a rotation as it is, and so do sessions that are not given.
-// It is false when there is no secret at all.
-func mergeDestination(declared, stored *Destination) (*Destination, bool) {
-	merged := *declared
-	if stored == nil {
-		return &merged, merged.Secret != ""
+// mergeDestination completes a declared destination from the stored one of its kind: no
+// secret, or the present one, leaves a rotation as it is; a session that is not given,
+// or no sessions at all, are kept. The mistake names a field; its text is empty when
+// there is none.
+func mergeDestination(declared, stored *Destination) (merged *Destination, mistake Mistake) {
+	d := *declared
+	if stored == nil || stored.Kind != declared.Kind { // other kinds have other secrets
+		stored = &Destination{}
 	}
-	if merged.Secret == "" || merged.Secret == stored.Secret {
-		merged.Secret, merged.OldSecret, merged.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
+	if d.Secret == "" || d.Secret == stored.Secret {
+		d.Secret, d.OldSecret, d.OldUntil = stored.Secret, stored.OldSecret, stored.OldUntil
 	}
-	merged.Session = cmp.Or(merged.Session, stored.Session)
-	merged.Sessions = maps.Clone(merged.Sessions)
-	for seller, token := range merged.Sessions {
-		if token == "" {
-			merged.Sessions[seller] = stored.Sessions[seller]
+	d.Session = cmp.Or(d.Session, stored.Session)
+	if d.Sessions == nil {
+		d.Sessions = stored.Sessions
+	}
+	d.Sessions = maps.Clone(d.Sessions)
+	for seller, token := range d.Sessions {
+		if d.Sessions[seller] = cmp.Or(token, stored.Sessions[seller]); d.Sessions[seller] == "" {
+			return &d, Mistake{"sessions." + seller, "has no token that could be kept"}
 		}
 	}
-	return &merged, merged.Secret != ""
+	if d.Secret == "" {
+		return &d, Mistake{"secret", "is required for a new destination, and where the kind changes"}
+	}
+	return &d, Mistake{}
 }
 
 // RotateDestination makes the task that replaces a destination's secret. The old one
@@ -142,10 +146,8 @@ func RotateDestination(name string, secret contract.Secret, overlap time.Duratio
 			return Decision{}, ErrNotFound
 		}
 		d := *old
-		d.Secret, d.OldSecret, d.OldUntil = secret, "", time.Time{}
-		if overlap > 0 {
-			d.OldSecret, d.OldUntil = old.Secret, v.Now.Add(overlap)
-		}
+		d.OldSecret, d.OldUntil = retired(old.Secret, overlap, v.Now)
+		d.Secret = secret
 		return Decision{Destinations: []*Destination{&d}}, nil
 	}}
 }

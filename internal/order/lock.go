@@ -197,7 +197,7 @@ func settle(o *Order, locks []Lock, result *contract.InterceptResult, cause stri
 			}
 			unknown = append(unknown, l)
 		case !result.Success:
-			l.State, l.Code, l.Text = LockRefused, result.ErrorCode, result.ErrorText
+			l.State, l.Code, l.Text = LockRefused, clip(result.ErrorCode), clip(result.ErrorText)
 		case held[l.Line]:
 			l.State, l.Text = LockReleased, replacedText
 		default:
@@ -221,6 +221,17 @@ func settle(o *Order, locks []Lock, result *contract.InterceptResult, cause stri
 
 // replacedText is said of a lock whose line another one holds.
 const replacedText = "replaced by another lock of the sub order"
+
+// maxReason is how much of a merchant's words each lock keeps, in bytes. The event of
+// the call has them whole.
+const maxReason = 200
+
+func clip(text string) string {
+	if len(text) <= maxReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxReason], "") + "…"
+}
 
 // interrupted is the code of a lock whose call ended with the process that made it.
 const interrupted = "interrupted"

@@ -1,6 +1,7 @@
 package order
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -189,17 +190,49 @@ func (i *intercepted) settle(verdict Verdict) *Task {
 		switch {
 		case i.later && result == nil:
 			d.Events = append(d.Events, callbacks(i.order, i.id, told, brokenOff, v.Now)...)
+			return d, nil
 		case i.later:
 			d.Events = append(d.Events, callbacks(i.order, i.id, told, *result, v.Now)...)
-		case result == nil:
-			d.Refusal = verdict.Err
-		default:
-			reply := &contract.OrderInterceptReply{Result: *result}
-			d.Reply = reply
-			d.Answers = []Answered{{Order: i.order, Event: i.id, Answer: i.call.API.JSON(reply)}}
+			return d, nil
 		}
+		if result = i.outcome(o, s.change, result); result == nil {
+			d.Refusal = verdict.Err
+			return d, nil
+		}
+		reply := &contract.OrderInterceptReply{Result: *result}
+		d.Reply = reply
+		d.Answers = []Answered{{Order: i.order, Event: i.id, Answer: i.call.API.JSON(reply)}}
 		return d, nil
 	}}
+}
+
+// outcome is what the caller is told: the verdict, unless callbacks of the merchant's
+// own have settled locks of the call otherwise. It is nil when one of them is unknown.
+func (i *intercepted) outcome(o *Order, c Change, verdict *contract.InterceptResult) *contract.InterceptResult {
+	after := o.clone()
+	after.putLocks(c.Locks)
+	all, held := 0, 0
+	var no *contract.InterceptResult
+	for _, l := range after.Locks {
+		if l.Event != i.id {
+			continue
+		}
+		switch all++; l.State {
+		case LockUnknown:
+			return nil
+		case LockHeld:
+			held++
+		default:
+			no = &contract.InterceptResult{ErrorCode: cmp.Or(l.Code, contract.InterceptFailed.Code), ErrorText: l.Text}
+		}
+	}
+	switch {
+	case all > 0 && held == all:
+		return &contract.InterceptResult{Success: true}
+	case verdict != nil && !verdict.Success, no == nil:
+		return verdict
+	}
+	return no
 }
 
 // brokenOff is the verdict of a merchant who gave none.
@@ -251,7 +284,7 @@ func interceptCallback(c *Call) (*Work, error) {
 			return Decision{}, contract.About(contract.BadArgument, "sub_order_ids")
 		}
 		reply := &contract.InterceptCallbackReply{Success: true}
-		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings, Owed: true}
+		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings, Owed: len(s.change.Locks) > 0} // what is known already is not passed on: it may have come from there
 		return Decision{Reply: reply, Orders: []Change{s.change}, Events: append([]Event{event}, s.events...)}, nil
 	}}), nil
 }

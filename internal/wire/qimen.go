@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -121,8 +122,13 @@ const documentRoot = "request"
 
 // DocumentParams reads the body of a call as a document of the API's parameters: a
 // JSON object, or XML in <request>. An object is JSON text. The error is about
-// [contract.BadRequest].
-func (c *Call) DocumentParams() ([]contract.Param, error) { return documentParams(c.Document) }
+// [contract.BadEncoding] or [contract.BadRequest].
+func (c *Call) DocumentParams() ([]contract.Param, error) {
+	if !utf8.ValidString(c.Document) {
+		return nil, contract.BadEncoding
+	}
+	return documentParams(c.Document)
+}
 
 func documentParams(document string) ([]contract.Param, error) {
 	text := strings.TrimSpace(strings.TrimPrefix(document, string(byteOrderMark)))

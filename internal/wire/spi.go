@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/subtle"
+	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/simplifiedchinese"
@@ -70,18 +72,39 @@ func (p SPI) Open(w http.ResponseWriter, r *http.Request) (*SPICall, error) {
 	if err == nil && len(query.spans)+len(form.spans) > MaxParams {
 		err = errTooMany
 	}
-	for name := range strings.SplitSeq(r.Header.Get(signList), ",") {
-		if name == "" {
-			continue
-		}
-		value, broken := url.QueryUnescape(r.Header.Get(name))
-		c.broken = c.broken || broken != nil
-		c.headers = append(c.headers, contract.Param{Name: name, Value: value})
+	if err == nil {
+		err = c.readHeaders(r.Header)
 	}
 	if err != nil {
 		return c, unreadable(err)
 	}
 	return c, nil
+}
+
+// What the headers that a call signs may be: names, and bytes in all. A header of
+// many names in another case each would else be as many copies.
+const (
+	maxSigned      = 100
+	maxSignedBytes = 64 << 10
+)
+
+// readHeaders reads the headers that are signed, each once.
+func (c *SPICall) readHeaders(h http.Header) error {
+	seen, size := map[string]bool{}, 0
+	for name := range strings.SplitSeq(h.Get(signList), ",") {
+		if name == "" || seen[name] {
+			continue
+		}
+		seen[name] = true
+		raw := h.Get(name)
+		if size += len(name) + len(raw); len(seen) > maxSigned || size > maxSignedBytes {
+			return errors.New("too many signed headers")
+		}
+		value, err := url.QueryUnescape(raw)
+		c.broken = c.broken || err != nil
+		c.headers = append(c.headers, contract.Param{Name: name, Value: value})
+	}
+	return nil
 }
 
 // contentType returns a content type without its attributes, and its charset.
@@ -124,14 +147,22 @@ func (c *SPICall) Get(name string) string {
 	return ""
 }
 
-// Charsets are read leniently: what they do not have becomes U+FFFD.
-func (c *SPICall) text(raw string) string {
-	if c.charset != nil {
-		if text, err := c.charset.NewDecoder().String(raw); err == nil {
-			raw = text
+func (c *SPICall) text(raw string) string { return inUTF8(c.charset, raw) }
+
+// InUTF8 returns a text in UTF-8 that came in the charset of a content type. What the
+// charset does not have becomes U+FFFD.
+func InUTF8(contentTypeOf, text string) string {
+	_, charset := contentType(contentTypeOf)
+	return inUTF8(charset, text)
+}
+
+func inUTF8(charset encoding.Encoding, text string) string {
+	if charset != nil {
+		if decoded, err := charset.NewDecoder().String(text); err == nil {
+			text = decoded
 		}
 	}
-	return strings.ToValidUTF8(raw, "\ufffd")
+	return strings.ToValidUTF8(text, "\ufffd")
 }
 
 // AppKey names the app whose secret signs the call: the merchant who is called, else
@@ -143,10 +174,14 @@ func (c *SPICall) AppKey() string {
 	return c.Get("app_key")
 }
 
-// Read reads what the call says. The error is about [contract.BadRequest].
+// Read reads what the call says. The error is about [contract.BadRequest] or
+// [contract.BadEncoding].
 func (c *SPICall) Read() error {
 	if c.broken {
 		return contract.About(contract.BadRequest, "a broken %-escape")
+	}
+	if c.charset == nil && !utf8.ValidString(c.document) {
+		return contract.BadEncoding
 	}
 	document, err := documentParams(c.text(c.document))
 	if err != nil {
@@ -158,6 +193,11 @@ func (c *SPICall) Read() error {
 	}
 	slices.Reverse(c.params) // of a document the last of a name counts
 	return nil
+}
+
+// Signed is the text that the signature covers, for logs: with the session masked.
+func (c *SPICall) Signed() string {
+	return c.text(SignedText(contract.OrderIntercept.Masked(c.signed()), ""))
 }
 
 // Lookup returns what the call says by a name: in its query, else in its body.
@@ -233,7 +273,7 @@ func (p SPI) Seal(ctx context.Context, m Message, request any) (Sealed, error) {
 	}
 	var own reader
 	own.form(target.RawQuery) // an endpoint's own parameters are signed, too
-	query = firstOfEach(append(query, own.all()...))
+	query = without(firstOfEach(append(query, own.all()...)), "sign")
 	signed := SignedText(query, document)
 	target.RawQuery = encodeForm(append(query, contract.Param{Name: "sign", Value: SignSPI(m.Secret, query, document)}))
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target.String(), strings.NewReader(document))
