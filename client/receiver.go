@@ -16,7 +16,8 @@ import (
 // JSON, XML and form bodies in UTF-8 or GBK, and answers in the page's shape. Its
 // fields must not change while it serves.
 type Receiver struct {
-	// Secrets are those of the apps that may be called, by app key.
+	// Secrets are those of the apps that may be called, by app key: a call names it as
+	// target_app_key, else as app_key.
 	Secrets map[string]contract.Secret
 	// OrderIntercept is asked to lock sub orders. It returns nil when they are locked,
 	// all of them. A no is a row such as [contract.InterceptShipped], or a
@@ -39,13 +40,12 @@ func (v *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		reply, err = v.answer(r.Context(), spi, c)
 	}
-	answer := wire.Answer{}
-	switch refused, worded := v.word(spi, err); {
-	case err == nil:
+	var answer wire.Answer
+	if err == nil {
 		answer = spi.Reply(c.Format(), contract.OrderIntercept, reply, "")
-	case worded:
+	} else if refused, worded := v.word(spi, err); worded {
 		answer = spi.Refuse(c.Format(), refused)
-	default:
+	} else {
 		v.fail(err)
 		http.Error(w, "the call could not be decided", http.StatusInternalServerError)
 		return
@@ -95,9 +95,7 @@ func (d *decided) Unwrap() error { return d.error }
 func (v *Receiver) word(spi wire.SPI, err error) (*contract.Refused, bool) {
 	own, isOwn := errors.AsType[*decided](err)
 	if !isOwn {
-		if err != nil {
-			v.fail(err)
-		}
+		v.fail(err)
 		return spi.Word(contract.OrderIntercept, err, ""), true
 	}
 	if refused, ok := errors.AsType[*contract.Refused](own.error); ok {

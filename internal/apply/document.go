@@ -34,7 +34,7 @@ type App struct {
 	Rate         *Rate             `json:"rate,omitempty" yaml:"rate"`
 	ExpiresAt    *Time             `json:"expires_at,omitempty" yaml:"expires_at"`
 	OAuth        bool              `json:"oauth,omitempty" yaml:"oauth" doc:"Suning: calls need an access_token, declared as a session"`
-	Options      map[string]string `json:"options,omitempty" yaml:"options" doc:"How ambiguous points of the pages are read; docs/reference/suning.md and top.md list them"`
+	Options      map[string]string `json:"options,omitempty" yaml:"options" doc:"How ambiguous points of the pages are read; docs/reference/suning.md and qimen.md list them"`
 	LockUntil    order.LockUntil   `json:"lock_until,omitempty" yaml:"lock_until" enum:"notify,out" doc:"TOP, a merchant's: until when the ledger lets sub orders be locked: until the warehouse is notified (default), or until they leave it"`
 }
 

@@ -24,7 +24,7 @@ func decodeAndCheck(tb testing.TB) func() {
 	w := httptest.NewRecorder()
 	return func() {
 		body.Reset(form)
-		c := g.intake.openTOP(w, r, wire.TOP{}, wire.TOP{}.Open, false)
+		c := g.intake.openTOP(w, r, wire.TOP{}.Open, false)
 		if err := walk(TOPChecks, OfBoth, c); err != nil {
 			tb.Fatal(err)
 		}

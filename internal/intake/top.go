@@ -12,7 +12,7 @@ import (
 // serveTOP answers one call, in TOP's words or in those of Qimen Cloud.
 func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, cloud bool) {
 	started := time.Now()
-	c := s.openTOP(w, r, top, top.Open, cloud)
+	c := s.openTOP(w, r, top.Open, cloud)
 	defer c.Release()
 	c.serve(w, started, c.Release, func() error { return walk(TOPChecks, OfBoth, c) })
 }
@@ -21,7 +21,7 @@ func (s *Server) serveTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, 
 // and stored in one transaction; a refused call harms no other.
 func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP) {
 	started := time.Now()
-	c := s.openTOP(w, r, top, top.OpenBatch, false)
+	c := s.openTOP(w, r, top.OpenBatch, false)
 	defer c.Release()
 	c.batch = true
 	var batch *wire.Batch
@@ -76,11 +76,17 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 	c.send(w, batch.Join(answers))
 }
 
+// How answers are written, made once and not with each call.
+var (
+	topWords   protocol = wire.TOP{}
+	qimenWords protocol = wire.QimenCloud{}
+)
+
 // openTOP reads the request of a call.
-func (s *Server) openTOP(w http.ResponseWriter, r *http.Request, top wire.TOP, open func(http.ResponseWriter, *http.Request) (*wire.Call, error), cloud bool) *topCall {
-	c := &topCall{call: s.newCall(top, r), cloud: cloud}
+func (s *Server) openTOP(w http.ResponseWriter, r *http.Request, open func(http.ResponseWriter, *http.Request) (*wire.Call, error), cloud bool) *topCall {
+	c := &topCall{call: s.newCall(topWords, r), cloud: cloud}
 	if cloud {
-		c.protocol = wire.QimenCloud{}
+		c.protocol = qimenWords
 	}
 	c.Call, c.unread = open(w, r)
 	c.now = s.Clock() // after the body, which may have taken its time

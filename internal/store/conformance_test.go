@@ -80,6 +80,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"locks are kept, found and given up":         testLocks,
 	"a line may be asked for again":              testLocksAgain,
 	"locks that bind nothing are forgotten":      testLocksForgotten,
+	"long reasons stand once":                    testLongReasons,
 	"destinations are kept and sealed":           testDestinations,
 	"a seller's app is found":                    testAppOf,
 	"ready writes":                               testReady,

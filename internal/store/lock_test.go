@@ -117,6 +117,24 @@ func testLocksAgain(t *testing.T, db database) {
 	}
 }
 
+// What a merchant says at length stands once, with the event: its locks have the
+// beginning.
+func testLongReasons(t *testing.T, db database) {
+	s := opened(t, db, options(t))
+	q := question(t, "1", "x,y")
+	text := strings.Repeat("长", 10_000)
+	commit(t, s, q.Ask("erp"))
+	commit(t, s, q.Settle(order.Verdict{Reply: &contract.OrderInterceptReply{Result: contract.InterceptResult{ErrorCode: text, ErrorText: text}}}))
+	for _, l := range oneOrder(t, s, "1").Locks {
+		if want := strings.Repeat("长", 66) + "…"; l.Code != want || l.Text != want { // 200 bytes, at a character's end
+			t.Errorf("code %q, text %q", l.Code, l.Text)
+		}
+	}
+	if answer := string(allEvents(t, s)[0].Answer); !strings.Contains(answer, `"errorMsg":"`+text+`"`) {
+		t.Errorf("the answer has %d bytes", len(answer))
+	}
+}
+
 // An order remembers so many locks; those that bind are not forgotten.
 func testLocksForgotten(t *testing.T, db database) {
 	s := opened(t, db, options(t))

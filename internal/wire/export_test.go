@@ -4,10 +4,13 @@ import "github.com/ordergate/ordergate/contract"
 
 // What the documents say.
 const (
-	MaxDepth  = maxDepth
-	MaxNodes  = maxNodes
-	PlaceTime = placeTime
-	LargeTime = largeTime
+	MaxSigned      = maxSigned
+	MaxSignedBytes = maxSignedBytes
+	MaxFields      = maxFields
+	MaxDepth       = maxDepth
+	MaxNodes       = maxNodes
+	PlaceTime      = placeTime
+	LargeTime      = largeTime
 )
 
 // Content is what a body holds for an API, for the tests of its readers.

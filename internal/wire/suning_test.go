@@ -498,6 +498,7 @@ func TestDecisionsSayTheLimits(t *testing.T) {
 	t.Parallel()
 	for file, words := range map[string][]string{
 		"0004-limits-of-our-own.md": {fmt.Sprintf("waits %.0f s for a place", wire.PlaceTime.Seconds()), fmt.Sprintf("has %.0f s to arrive", wire.LargeTime.Seconds())},
+		"0010-the-reverse-call.md":  {fmt.Sprintf("At most %d headers of %d KiB in all", wire.MaxSigned, wire.MaxSignedBytes>>10), fmt.Sprintf("over %d,%03d elements", wire.MaxFields/1000, wire.MaxFields%1000)},
 		"0008-suning.md": {
 			fmt.Sprintf("at most %d deep", wire.MaxDepth), fmt.Sprintf("at most %d,%03d elements", wire.MaxNodes/1000, wire.MaxNodes%1000),
 			fmt.Sprintf("waits %.0f s for a place", wire.PlaceTime.Seconds()), fmt.Sprintf("has %.0f s to", wire.LargeTime.Seconds()), fmt.Sprintf("over %d KiB", wire.SmallBody>>10),
