@@ -366,6 +366,9 @@ func TestOpenAPI(t *testing.T) {
 			t.Errorf("%s is not described", path)
 		}
 	}
+	if offered, want := fmt.Sprint(paths["/v1/locks"]), fmt.Sprint(order.LockStates); !strings.Contains(offered, "enum:"+want) {
+		t.Errorf("/v1/locks does not offer the states %s: %s", want, offered)
+	}
 	text := fmt.Sprint(document["components"])
 	if want := fmt.Sprintf("first %d events", timelineLimit); !strings.Contains(text, want) {
 		t.Errorf("no schema says %q", want)

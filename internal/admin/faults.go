@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"regexp"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -109,8 +108,6 @@ func (s *Server) showFault(name string, status int) (*faultOutput, error) {
 	return &faultOutput{Status: status, Body: showFault(injection)}, nil
 }
 
-var faultName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
-
 // ParseFault reads and checks a fault. The error is [order.Mistakes] when it
 // parses and is wrong.
 func ParseFault(name string, data []byte) (order.Injection, error) {
@@ -125,7 +122,7 @@ func ParseFault(name string, data []byte) (order.Injection, error) {
 		Name: name, API: f.Match.API, App: f.Match.App, Order: f.Match.Order,
 		Answer: f.Answer, Body: f.Body, Status: f.Status, DropAfterApply: f.DropAfterApply,
 	}
-	if !faultName.MatchString(name) {
+	if !apply.IsName(name) {
 		return i, order.Mistakes{{Location: "name", Text: "is of letters, digits, dots, dashes and underscores, at most 100"}}
 	}
 	for _, count := range []struct {

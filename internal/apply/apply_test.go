@@ -75,16 +75,23 @@ func TestEnumsAgree(t *testing.T) {
 	}{
 		{App{}, "Protocol", []string{string(contract.TOP), string(contract.Suning)}},
 		{App{}, "Authority", []string{string(order.Ledger), string(order.Upstream)}},
-		{Line{}, "Kind", []string{string(order.Kinds[0]), string(order.Kinds[1]), string(order.Kinds[2]), string(order.Kinds[3])}},
+		{App{}, "LockUntil", []string{string(order.UntilNotify), string(order.UntilOut)}},
+		{Destination{}, "Kind", texts(order.DestinationKinds)},
+		{Line{}, "Kind", texts(order.Kinds)},
 	} {
 		field, _ := reflect.TypeOf(c.item).FieldByName(c.field)
 		if got, want := field.Tag.Get("enum"), strings.Join(c.words, ","); got != want {
 			t.Errorf("%T.%s offers %s, want %s", c.item, c.field, got, want)
 		}
 	}
-	if len(order.Kinds) != 4 {
-		t.Errorf("kinds %v", order.Kinds)
+}
+
+func texts[T ~string](words []T) []string {
+	list := make([]string, len(words))
+	for i, word := range words {
+		list[i] = string(word)
 	}
+	return list
 }
 
 func TestMistakesNameTheirLine(t *testing.T) {

@@ -34,7 +34,11 @@ type Destination struct {
 // maxInFlight is the most that a destination may say.
 const maxInFlight = 10_000
 
-var destinationName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+var name = regexp.MustCompile(`^[A-Za-z0-9._-]{1,100}$`)
+
+// IsName reports whether a text can name what an operator declares: letters, digits,
+// dots, dashes and underscores, at most 100.
+func IsName(text string) bool { return name.MatchString(text) }
 
 func (r *resolver) destination(at string, d Destination) *order.Destination {
 	out := &order.Destination{
@@ -47,7 +51,7 @@ func (r *resolver) destination(at string, d Destination) *order.Destination {
 	for seller, token := range d.Sessions {
 		out.Sessions[seller] = unmasked(token)
 	}
-	if !destinationName.MatchString(d.Name) {
+	if !IsName(d.Name) {
 		r.wrong(at+"name", "%q: use letters, digits, dots, dashes and underscores, at most 100", d.Name)
 	}
 	if r.destinations[d.Name] {

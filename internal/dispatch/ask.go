@@ -26,7 +26,7 @@ type Asker struct {
 
 	mu       sync.Mutex
 	inFlight map[string]int // by destination
-	asking   sync.WaitGroup // grows under mu, and no more once quit is closed
+	asking   sync.WaitGroup // questions, and verdicts that are not stored yet
 	quit     chan struct{}  // closed by Close; nil: nobody has asked yet
 	closed   bool
 }
@@ -127,17 +127,7 @@ func (a *Asker) decide(ctx context.Context, d *order.Destination, q *order.Quest
 		return settle.Reply, err
 	}
 	a.Log.Error("a merchant's verdict is not stored yet; trying again", "destination", d.Name, "event", ask.Events[0].ID, "error", err)
-	if !q.Later {
-		a.mu.Lock()
-		a.asking.Add(1) // the question itself is still counted
-		a.mu.Unlock()
-		go func() {
-			defer a.asking.Done()
-			a.insist(ctx, q.Settle(verdict))
-		}()
-		return nil, contract.ReadTimeout
-	}
-	a.insist(ctx, q.Settle(verdict))
+	a.asking.Go(func() { a.insist(ctx, q.Settle(verdict)) }) // the question itself is still counted
 	return nil, contract.ReadTimeout
 }
 

@@ -46,10 +46,8 @@ const (
 	maxArrived      = 10_000
 )
 
-// Pauses of the sender: until a callback is looked at again whose destination has no
-// place, until the log is read again that could not be, and the longest.
+// Pauses of the sender: until the log is read again that could not be, and the longest.
 const (
-	fullPause = 50 * time.Millisecond
 	logPause  = time.Second
 	idlePause = time.Minute
 )
@@ -92,6 +90,7 @@ type pending struct {
 // tried is how a try ended.
 type tried struct {
 	*pending
+	box   *outbox // whose place is free again
 	again bool
 	err   error
 }
@@ -154,12 +153,10 @@ func (s *sender) start(ctx context.Context) time.Duration {
 			case p.on:
 			case p.next.After(now):
 				pause = min(pause, p.next.Sub(now))
-			case box.places >= callbacksAtOnce:
-				pause = min(pause, fullPause)
-			default:
+			case box.places < callbacksAtOnce: // the others wait for a result
 				box.places++
 				p.on = true
-				s.sending.Go(func() { s.try(ctx, p, d) })
+				s.sending.Go(func() { s.try(ctx, tried{pending: p, box: box}, d) })
 			}
 		}
 	}
@@ -239,11 +236,10 @@ func platformOf(destinations []*order.Destination, e *order.Event) *order.Destin
 	return destinations[i]
 }
 
-func (s *sender) try(ctx context.Context, p *pending, d *order.Destination) {
-	r := tried{pending: p}
+func (s *sender) try(ctx context.Context, r tried, d *order.Destination) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			s.Log.Error("sending a verdict panicked", "event", p.event.ID, "panic", fault, "stack", string(debug.Stack()))
+			s.Log.Error("sending a verdict panicked", "event", r.event.ID, "panic", fault, "stack", string(debug.Stack()))
 			r.err = errors.New("it panicked")
 		}
 		select {
@@ -251,22 +247,16 @@ func (s *sender) try(ctx context.Context, p *pending, d *order.Destination) {
 		case <-ctx.Done():
 		}
 	}()
-	r.again, r.err = s.send(ctx, d, p.event)
+	r.again, r.err = s.send(ctx, d, r.event)
 }
 
 // finish decides what becomes of a callback that was tried.
 func (s *sender) finish(ctx context.Context, r tried) {
 	r.on = false
-	for _, box := range s.boxes {
-		if box.owed[r.event.Seq] != r.pending {
-			continue
-		}
-		box.places--
-		if !s.again(ctx, r) {
-			delete(box.owed, r.event.Seq)
-			s.pay(ctx, r.event.Seq)
-		}
-		return
+	r.box.places--
+	if !s.again(ctx, r) {
+		delete(r.box.owed, r.event.Seq)
+		s.pay(ctx, r.event.Seq)
 	}
 }
 

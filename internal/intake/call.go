@@ -118,19 +118,36 @@ func (c *call) serve(w http.ResponseWriter, started time.Time, release func(), c
 	c.send(w, c.finish(started, err))
 }
 
-// knownApp finds the caller.
-func (c *call) knownApp(p contract.Protocol) error {
-	app, err := c.server.Store.App(c.ctx, c.key)
+// findApp finds an app of a protocol.
+func (c *call) findApp(key string, p contract.Protocol) (*order.App, error) {
+	app, err := c.server.Store.App(c.ctx, key)
 	switch {
 	case errors.Is(err, order.ErrNotFound):
-		return contract.UnknownApp
+		return nil, contract.UnknownApp
 	case err != nil:
-		return err
+		return nil, err
 	case app.Protocol != p:
-		return contract.UnknownApp
+		return nil, contract.UnknownApp
 	}
-	c.app, c.seller = app, app.Seller
-	return nil
+	return app, nil
+}
+
+// calledBy makes an app that was found the caller.
+func (c *call) calledBy(app *order.App, err error) error {
+	if err == nil {
+		c.app, c.seller = app, app.Seller
+	}
+	return err
+}
+
+// activeApp finds an app of TOP, which does not tell apps that are no longer active
+// from those that never were.
+func (c *call) activeApp(key string) (*order.App, error) {
+	app, err := c.findApp(key, contract.TOP)
+	if err == nil && !app.Active(c.now) {
+		return nil, contract.UnknownApp
+	}
+	return app, err
 }
 
 func (c *call) addressAllowed() error {

@@ -47,9 +47,9 @@ func (c *call) replacement() (reply any, err error) {
 // errReplaced stands for an answer that is not one of the API's.
 var errReplaced = errors.New("a fault on demand replaces the answer")
 
-// bothInjections is what happens to an exchange whose calls have two faults: the longer
+// together is what happens to an exchange whose calls have two faults: the longer
 // delay, the first status, and no answer if one of them drops it.
-func bothInjections(a, b *order.Injection) *order.Injection {
+func together(a, b *order.Injection) *order.Injection {
 	if a == nil || b == nil {
 		return cmp.Or(a, b)
 	}

@@ -55,17 +55,9 @@ func (c *call) findMerchant(key string) error {
 	if contract.Blank(key) {
 		return nil
 	}
-	app, err := c.server.Store.App(c.ctx, key)
-	switch {
-	case errors.Is(err, order.ErrNotFound):
-		return contract.UnknownApp
-	case err != nil:
-		return err
-	case app.Protocol != contract.TOP, !app.Active(c.now):
-		return contract.UnknownApp
-	}
+	app, err := c.activeApp(key)
 	c.merchant = app
-	return nil
+	return err
 }
 
 // merchantOfSeller finds the app of the seller whom a reverse call names, unless it

@@ -850,7 +850,7 @@ func TestInterceptCaptures(t *testing.T) {
 func TestInterceptInBatch(t *testing.T) {
 	t.Parallel()
 	const calls = 3
-	merchants := &together{want: calls, all: make(chan struct{})}
+	merchants := &assembly{want: calls, all: make(chan struct{})}
 	g := newGateway(t).demo(t).waiting(t, merchants)
 	ask := chunk("method", interceptMethod, "sellerNick", "s", "buyerNick", "b", "callType", "synchronous", "bizOrder", `{"tid":"1","subOrderIds":"2"}`)
 	answers := g.sendBatch(t, newBatch(ask, produceChunk("1"), ask, ask, chunk("method", interceptMethod)))
@@ -864,14 +864,14 @@ func TestInterceptInBatch(t *testing.T) {
 	}
 }
 
-// together are merchants who say yes once all of them are asked.
-type together struct {
+// assembly is merchants who say yes once all of them are asked.
+type assembly struct {
 	want  int32
 	asked atomic.Int32
 	all   chan struct{}
 }
 
-func (m *together) Ask(context.Context, *order.Destination, *order.Question) (any, error) {
+func (m *assembly) Ask(context.Context, *order.Destination, *order.Question) (any, error) {
 	if m.asked.Add(1) == m.want {
 		close(m.all)
 	}

@@ -50,14 +50,9 @@ func (s *Server) serveSPI(w http.ResponseWriter, r *http.Request, spi wire.SPI) 
 func (c *spiCall) whole() error { return c.unread }
 
 func (c *spiCall) appKnown() error {
-	if err := c.knownApp(contract.TOP); err != nil {
-		return err
-	}
-	if !c.app.Active(c.now) {
-		return contract.UnknownApp
-	}
+	err := c.calledBy(c.activeApp(c.key))
 	c.merchant = c.app
-	return nil
+	return err
 }
 
 func (c *spiCall) signed() error {

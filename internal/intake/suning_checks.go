@@ -74,7 +74,7 @@ func (c *suningCall) timely() error {
 }
 
 func (c *suningCall) appKnown() error {
-	if err := c.knownApp(contract.Suning); err != nil {
+	if err := c.calledBy(c.findApp(c.key, contract.Suning)); err != nil {
 		return err
 	}
 	if !c.app.Active(c.now) {

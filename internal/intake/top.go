@@ -40,8 +40,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 	refused := make([]error, len(batch.Calls))
 	var tasks []*order.Task
 	var asked sync.WaitGroup
-	together := make([]bool, len(batch.Calls)) // stored with the others, not asked
-	questions := make([]*order.Destination, len(batch.Calls))
+	questions := make([]*order.Destination, len(batch.Calls)) // nil: stored with the others
 	for i, inner := range batch.Calls {
 		call := c.inner(inner)
 		calls[i] = call
@@ -53,7 +52,6 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 			return err
 		})
 		if refused[i] == nil && questions[i] == nil {
-			together[i] = true
 			tasks = append(tasks, call.work.Tasks...)
 		}
 	}
@@ -67,11 +65,11 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 	asked.Wait()
 	answers := make([]wire.Answer, len(calls))
 	for i, call := range calls {
-		if together[i] {
+		if refused[i] == nil && questions[i] == nil {
 			refused[i] = stored
 		}
 		answers[i] = call.finish(started, refused[i])
-		c.injection = bothInjections(c.injection, call.injection)
+		c.injection = together(c.injection, call.injection)
 	}
 	c.send(w, batch.Join(answers))
 }

@@ -109,11 +109,8 @@ func (c *topCall) verbAllowed() error {
 }
 
 func (c *topCall) appKnown() error {
-	if err := c.knownApp(contract.TOP); err != nil {
+	if err := c.calledBy(c.activeApp(c.key)); err != nil {
 		return err
-	}
-	if !c.app.Active(c.now) {
-		return contract.UnknownApp
 	}
 	if c.cloud && c.app.ErrorResponse() {
 		c.protocol = wire.QimenCloud{ErrorResponse: true}
@@ -231,12 +228,13 @@ func (c *topCall) record() order.Record {
 			params = append(params, p)
 		}
 	}
-	for _, p := range c.document {
-		if _, known := c.rule.API.Field(p.Name); !known || slices.ContainsFunc(params, func(q contract.Param) bool { return p.Name == q.Name }) {
-			continue
+	if c.document != nil {
+		for _, f := range c.rule.API.Request { // what only the document says
+			value, said := c.said(f.Name)
+			if _, given := c.Get(f.Name); said && !given {
+				params = append(params, contract.Param{Name: f.Name, Value: value})
+			}
 		}
-		value, _ := c.said(p.Name)
-		params = append(params, contract.Param{Name: p.Name, Value: value})
 	}
 	return order.Record{RequestID: c.id, Format: c.format.String(), Digest: string(digest), Params: params}
 }

@@ -63,25 +63,28 @@ func (i *intercepted) decide(v *View) (Decision, error) {
 	if no == nil {
 		change.Locks = i.locks(o, Lock{State: LockHeld, SettledAt: v.Now}, v.Now)
 	}
-	return i.decision(verdict, change, no, v.Now), nil
+	return i.decision(verdict, change, v.Now), nil
 }
 
 // decision records the call, and what it changes.
-func (i *intercepted) decision(verdict *contract.OrderInterceptReply, change Change, no *contract.Refusal, now time.Time) Decision {
+func (i *intercepted) decision(verdict *contract.OrderInterceptReply, change Change, now time.Time) Decision {
 	answer := verdict
-	d := Decision{Orders: []Change{change}}
 	if i.later {
 		answer = acknowledgement
 	}
-	d.Reply = answer
-	d.Events = []Event{{
-		ID: i.id, API: i.call.API.Method, Order: i.order, Lines: i.lines, App: i.call.App.Key, At: i.call.At,
-		Record: i.record, Answer: i.call.API.JSON(answer), Warnings: i.call.Warnings,
-	}}
+	d := Decision{Reply: answer, Orders: []Change{change}, Events: []Event{i.event(i.call.API.JSON(answer))}}
 	if i.later {
 		d.Events = append(d.Events, callbacks(i.order, i.id, i.lines, verdict.Result, now)...)
 	}
 	return d
+}
+
+// event is that of the call, with its answer.
+func (i *intercepted) event(answer json.RawMessage) Event {
+	return Event{
+		ID: i.id, API: i.call.API.Method, Order: i.order, Lines: i.lines, App: i.call.App.Key, At: i.call.At,
+		Record: i.record, Answer: answer, Warnings: i.call.Warnings,
+	}
 }
 
 // acknowledgement is the answer to a call whose verdict follows.
@@ -160,10 +163,7 @@ func (i *intercepted) ask(destination string) *Task {
 		}
 		d := Decision{
 			Orders: []Change{{Key: i.order, Header: o.Header, Locks: i.locks(o, Lock{State: LockAsked, Destination: destination}, v.Now)}},
-			Events: []Event{{
-				ID: i.id, API: i.call.API.Method, Order: i.order, Lines: i.lines, App: i.call.App.Key, At: i.call.At,
-				Record: i.record, Answer: noAnswer, Warnings: i.call.Warnings,
-			}},
+			Events: []Event{i.event(noAnswer)},
 		}
 		if i.later {
 			d.Reply, d.Events[0].Answer = acknowledgement, i.call.API.JSON(acknowledgement)
@@ -196,7 +196,7 @@ func (i *intercepted) settle(verdict Verdict) *Task {
 			return d, nil
 		}
 		if result = i.outcome(o, s.change, result); result == nil {
-			d.Refusal = verdict.Err
+			d.Refusal = cmp.Or(verdict.Err, error(contract.ReadTimeout)) // a verdict that comes after the end of its locks is none
 			return d, nil
 		}
 		reply := &contract.OrderInterceptReply{Result: *result}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/hex"
+	"iter"
 	"net/http"
 	"path"
 	"regexp"
@@ -52,7 +53,37 @@ func Mistakes() []Mistake {
 	return append(all, *BadTimestamp, *UTCClock, *ClockOff, *UnknownMistake)
 }
 
-// Explain implements [Protocol].
+// textTrial is a mistake and what would have been signed with it: texts with the secret
+// in them, each with a detail, whose MD5 is the signature.
+type textTrial[X any] struct {
+	Mistake
+	texts func(X) iter.Seq2[string, string]
+}
+
+// firstOf finds the first trial that explains a signature; nil when none does.
+func firstOf[X any](trials []textTrial[X], x X, sign string) (m *Mistake, detail string) {
+	for i := range trials {
+		for detail, text := range trials[i].texts(x) {
+			if strings.EqualFold(hexMD5([]byte(text)), sign) {
+				return &trials[i].Mistake, detail
+			}
+		}
+	}
+	return nil, ""
+}
+
+// mistakesOf lists the mistakes of trials, and those that are found otherwise.
+func mistakesOf[X any](trials []textTrial[X]) []Mistake {
+	all := []Mistake{*NoSignature}
+	for _, t := range trials {
+		all = append(all, t.Mistake)
+	}
+	return append(all, *BadTimestamp, *UTCClock, *ClockOff, *UnknownMistake)
+}
+
+// Explain says whether a request's signature and time hold, and if not, which known
+// mistake was made. The error is about [contract.BadRequest] when it cannot be read at
+// all.
 func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
 	p.asReceived = true
 	open, shown := p.Open, func(document string) string { return document }

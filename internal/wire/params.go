@@ -18,8 +18,6 @@ type reader struct {
 	text   strings.Builder
 	spans  []span
 	broken bool // a broken %-escape or bytes that are not UTF-8
-
-	escapes bool // a broken %-escape
 }
 
 // span says where one parameter stands in the text.
@@ -67,7 +65,7 @@ func (r *reader) unescape(s string) {
 		case s[i] == '+':
 			r.text.WriteByte(' ')
 		case len(s) < i+3 || unhex[s[i+1]] < 0 || unhex[s[i+2]] < 0:
-			r.broken, r.escapes = true, true
+			r.broken = true
 			r.text.WriteByte('%')
 		default:
 			r.text.WriteByte(byte(unhex[s[i+1]]<<4 | unhex[s[i+2]]))

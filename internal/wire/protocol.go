@@ -18,10 +18,6 @@ type Protocol interface {
 	// *[contract.Refused] when the vendor says no, and [ErrNotAnswer] when the
 	// body is no answer at all.
 	Unseal(api *contract.API, body []byte) (reply any, err error)
-	// Explain says whether a request's signature and time hold, and if not,
-	// which known mistake was made. The error is about [contract.BadRequest]
-	// when it cannot be read at all.
-	Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error)
 }
 
 // Of returns how the calls of an API travel.

@@ -46,10 +46,10 @@ func (c *Call) CloudFormat() (Format, bool) {
 const qimenRoot = "response"
 
 // Reply writes what an API answers: in JSON with request_id last, in XML as the page
-// does.
+// does, like the merchant himself.
 func (QimenCloud) Reply(f Format, api *contract.API, reply any, requestID string) Answer {
 	if !f.JSON {
-		return Answer{xmlType, api.AppendXML([]byte(prolog), reply)}
+		return SPI{}.Reply(f, api, reply, requestID)
 	}
 	b := openFlat(f)
 	b = contract.AppendJSONString(append(api.AppendJSON(b, contract.Wrapped, reply), `"request_id":`...), requestID)

@@ -60,15 +60,16 @@ func (p SPI) Open(w http.ResponseWriter, r *http.Request) (*SPICall, error) {
 	err := c.receive(w, r, body, p.Large)
 	var query, form reader
 	query.form(r.URL.RawQuery)
+	c.broken = query.broken // an escape is; what bytes mean, the charset says
 	c.query = lastOfEach(query.all())
 	if err == nil && isForm(kind, body.Bytes()) {
 		c.rawForm = body.String()
 		form.form(c.rawForm)
+		c.broken = c.broken || form.broken
 		c.form = form.all()
 	} else if err == nil {
 		c.document = body.String()
 	}
-	c.broken = query.escapes || form.escapes
 	if err == nil && len(query.spans)+len(form.spans) > MaxParams {
 		err = errTooMany
 	}

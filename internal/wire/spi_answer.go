@@ -23,7 +23,7 @@ func (SPI) Reply(f Format, api *contract.API, reply any, _ string) Answer {
 // Word words an error for Qimen. Whatever is wrong with caller, signature or time is
 // one and the same: strangers learn nothing.
 func (SPI) Word(api *contract.API, err error, requestID string) *contract.Refused {
-	for _, fault := range []contract.Fault{contract.MissingAppKey, contract.UnknownApp, contract.MissingSign, contract.BadSign, contract.BadTimestamp} {
+	for _, fault := range []contract.Fault{contract.UnknownApp, contract.BadSign, contract.BadTimestamp} {
 		if errors.Is(err, fault) {
 			row := contract.SignCheckFailure
 			return &contract.Refused{Code: row.Code, Text: row.Text, SubCode: row.Code, SubText: row.Text, RequestID: requestID, Row: row}

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"bytes"
-	"encoding/json"
 	"iter"
 	"net/http"
 	"path"
@@ -16,20 +14,13 @@ import (
 )
 
 // SPIMistakes lists those of reverse calls, for the documents.
-func SPIMistakes() []Mistake {
-	all := []Mistake{*NoSignature}
-	for _, t := range spiTrials {
-		all = append(all, t.Mistake)
-	}
-	return append(all, *BadTimestamp, *UTCClock, *ClockOff, *UnknownMistake)
-}
+func SPIMistakes() []Mistake { return append(mistakesOf(spiTrials), *spiDigest) }
 
 // IsSPI reports whether a request means the merchant's end of a reverse call, by its
 // path.
 func IsSPI(r *http.Request) bool { return path.Clean("/"+r.URL.Path) == SPIPath }
 
-// Explain says whether a reverse call's signature and time hold, and if not, which
-// known mistake was made. A time to come is none.
+// Explain does what TOP's does, for reverse calls. A time to come is no mistake.
 func (p SPI) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
 	c, err := p.Open(nowhere{}, r)
 	if err != nil {
@@ -47,12 +38,8 @@ func (p SPI) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 		}
 		return f, nil
 	}
-	for i := range spiTrials {
-		for detail, text := range spiTrials[i].texts(x) {
-			if strings.EqualFold(Sign(MD5, "", text), sign) {
-				return f.is(&spiTrials[i].Mistake, detail), nil
-			}
-		}
+	if m, detail := firstOf(spiTrials, x, sign); m != nil {
+		return f.is(m, detail), nil
 	}
 	for _, d := range []Digest{HMAC, HMACSHA256} {
 		if strings.EqualFold(Sign(d, secret, x.text()), sign) {
@@ -62,33 +49,31 @@ func (p SPI) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 	return f.is(UnknownMistake, ""), nil
 }
 
-// spiTrial is a mistake and what would have been signed with it: texts with the secret
-// in them, each with a detail.
-type spiTrial struct {
-	Mistake
-	texts func(*spiExhibit) iter.Seq2[string, string]
-}
-
 // spiTrials are tried in their order.
-var spiTrials = []spiTrial{
-	{Mistake{Name: "lower-case-hex", Text: "the signature is written in lower case", Fix: "write the hex digits in upper case"}, func(x *spiExhibit) iter.Seq2[string, string] { return only(x.around(x.text())) }},
+var spiTrials = []textTrial[*spiExhibit]{
+	{trialNamed("lower-case-hex"), func(x *spiExhibit) iter.Seq2[string, string] { return only(x.around(x.text())) }},
 	{Mistake{Name: "empty-values-dropped", Text: "parameters without a value were left out of what was signed", Fix: "sign them, too: an empty value contributes its name"}, emptyDropped},
 	{Mistake{Name: "secret-only-in-front", Text: "the secret stands only in front of the text", Fix: "the secret stands at both ends"}, func(x *spiExhibit) iter.Seq2[string, string] { return only(x.secret + x.text()) }},
 	{Mistake{Name: "secret-only-behind", Text: "the secret stands only behind the text", Fix: "the secret stands at both ends"}, func(x *spiExhibit) iter.Seq2[string, string] { return only(x.text() + x.secret) }},
 	{Mistake{Name: "secret-missing", Text: "the text was digested without the secret", Fix: "the secret stands at both ends"}, func(x *spiExhibit) iter.Seq2[string, string] { return only(x.text()) }},
-	{Mistake{Name: "secret-with-blanks", Text: "the secret has a blank or a line end around it at one of the ends", Fix: "trim the secret where it is read"}, spiSecretBlanks},
+	{trialNamed("secret-with-blanks"), spiSecretBlanks},
 	{Mistake{Name: "headers-not-signed", Text: "the headers that top-sign-list names were not signed", Fix: "sign them as parameters, named as they are listed"}, func(x *spiExhibit) iter.Seq2[string, string] { return x.instead(merged(x.query, x.form)) }},
 	{Mistake{Name: "headers-not-decoded", Text: "the headers were signed as they stand, percent-encoded", Fix: "decode their values first"}, headersRaw},
 	{Mistake{Name: "body-not-signed", Text: "the body was not signed", Fix: "put the document behind the parameters, as it is sent"}, func(x *spiExhibit) iter.Seq2[string, string] { return only(x.around(SignedText(x.signed, ""))) }},
 	{Mistake{Name: "form-body-appended", Text: "the form was signed as a document, too", Fix: "of a form sign the fields only; the body is appended when it is a document"}, formAppended},
 	{Mistake{Name: "form-not-signed", Text: "only the parameters in the URL were signed", Fix: "sign the fields of the form, too"}, func(x *spiExhibit) iter.Seq2[string, string] { return x.instead(merged(x.headers, x.query)) }},
-	{Mistake{Name: "body-changed", Text: "the body was signed in another form than it was sent: %s", Fix: "sign the bytes that are sent, blanks and line ends included"}, spiBodyChanged},
-	{Mistake{Name: "parameter-added-later", Text: "%s was added after signing, or left out of what was signed", Fix: "sign every parameter that is sent, but for sign itself"}, spiParameterLater},
+	{trialNamed("body-changed"), spiBodyChanged},
+	{trialNamed("parameter-added-later"), spiParameterLater},
 	{Mistake{Name: "other-charset", Text: "the text was signed in another charset than the content type declares", Fix: "take the bytes for the digest in the charset that is declared; none is UTF-8"}, otherCharset},
-	{*spiDigest, func(*spiExhibit) iter.Seq2[string, string] { return none }}, // no text: Explain
 }
 
+// spiDigest is found by no text: the digest is another.
 var spiDigest = &Mistake{Name: "wrong-digest", Text: "the digest is %s; sign_method is signed, and not followed", Fix: "reverse calls are always signed by MD5, with the secret at both ends"}
+
+// trialNamed is a mistake that can be made with TOP's signatures as well.
+func trialNamed(name string) Mistake {
+	return trials[slices.IndexFunc(trials, func(t trial) bool { return t.Name == name })].Mistake
+}
 
 // spiExhibit is a reverse call whose signature does not hold.
 type spiExhibit struct {
@@ -141,23 +126,11 @@ func formAppended(x *spiExhibit) iter.Seq2[string, string] {
 }
 
 func spiBodyChanged(x *spiExhibit) iter.Seq2[string, string] {
-	if x.document == "" {
-		return none
-	}
-	with := func(body string) string { return x.around(SignedText(x.signed, body)) }
-	var compact bytes.Buffer
-	_ = json.Compact(&compact, []byte(x.document)) // what is no JSON gives what no signature matches
-	return each("trimmed", with(strings.TrimSpace(x.document)), "with a line end", with(x.document+"\n"), "with a line end", with(x.document+"\r\n"), "compact", with(compact.String()))
+	return otherForms(x.document, func(body string) string { return x.around(SignedText(x.signed, body)) })
 }
 
 func spiParameterLater(x *spiExhibit) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for _, p := range x.signed {
-			if p.Name != "sign" && !yield(p.Name, x.around(SignedText(without(x.signed, p.Name), x.document))) {
-				return
-			}
-		}
-	}
+	return withoutEach(x.signed, func(params []contract.Param) string { return x.around(SignedText(params, x.document)) })
 }
 
 func otherCharset(x *spiExhibit) iter.Seq2[string, string] {

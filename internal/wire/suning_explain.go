@@ -18,13 +18,7 @@ import (
 )
 
 // SuningMistakes lists those of Suning, for the documents.
-func SuningMistakes() []Mistake {
-	all := []Mistake{*NoSignature}
-	for _, t := range suningTrials {
-		all = append(all, t.Mistake)
-	}
-	return append(all, *BadTimestamp, *UTCClock, *ClockOff, *UnknownMistake)
-}
+func SuningMistakes() []Mistake { return mistakesOf(suningTrials) }
 
 // IsSuning reports whether a request means a gateway of Suning: by its path, or
 // by the headers that only Suning has.
@@ -32,7 +26,7 @@ func IsSuning(r *http.Request) bool {
 	return strings.Contains(r.URL.Path, SuningPath) || r.Header.Get(headerSign) != "" || r.Header.Get(headerMethod) != ""
 }
 
-// Explain implements [Protocol].
+// Explain does what TOP's does.
 func (p Suning) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
 	c := p.Head(r)
 	if err := p.Read(nowhere{}, r, c); err != nil {
@@ -50,21 +44,10 @@ func (p Suning) Explain(r *http.Request, secret contract.Secret, now time.Time) 
 		return f.judgeTime(c.Time, contract.ParseTime, now), nil
 	}
 	x := &suningExhibit{SuningCall: c, secret: string(secret), encoded: base64.StdEncoding.EncodeToString([]byte(c.Body))}
-	for i := range suningTrials {
-		for detail, text := range suningTrials[i].texts(x) {
-			if strings.EqualFold(hexMD5([]byte(text)), c.Sign) {
-				return f.is(&suningTrials[i].Mistake, detail), nil
-			}
-		}
+	if m, detail := firstOf(suningTrials, x, c.Sign); m != nil {
+		return f.is(m, detail), nil
 	}
 	return f.is(UnknownMistake, ""), nil
-}
-
-// suningTrial is a mistake and what would have been signed with it: texts with
-// the secret in them, each with a detail.
-type suningTrial struct {
-	Mistake
-	texts func(*suningExhibit) iter.Seq2[string, string]
 }
 
 // suningExhibit is a request whose signature does not hold.
@@ -90,7 +73,7 @@ func (x *suningExhibit) at(t time.Time) string {
 }
 
 // suningTrials are tried in their order: what is simple and frequent comes first.
-var suningTrials = []suningTrial{
+var suningTrials = []textTrial[*suningExhibit]{
 	{Mistake{Name: "upper-case-hex", Text: "the signature is written in upper case", Fix: "write the hex digits in lower case"}, upperCase},
 	{Mistake{Name: "base64-with-line-ends", Text: "the Base64 of the body has line ends", Fix: "encode without line ends, or strip CR and LF: Java's BASE64Encoder and MIME encoders wrap lines"}, wrappedBase64},
 	{Mistake{Name: "base64-url", Text: "the Base64 of the body is the URL-safe one", Fix: "use the standard alphabet, with + and /"}, urlBase64},

@@ -183,9 +183,14 @@ func sessionLater(x *exhibit) iter.Seq2[string, string] {
 }
 
 func parameterLater(x *exhibit) iter.Seq2[string, string] {
+	return withoutEach(x.Params, x.of)
+}
+
+// withoutEach makes something of parameters of which each is left out once.
+func withoutEach(params []contract.Param, of func([]contract.Param) string) iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
-		for _, p := range x.Params {
-			if p.Name != "sign" && !yield(p.Name, x.of(without(x.Params, p.Name))) {
+		for _, p := range params {
+			if p.Name != "sign" && !yield(p.Name, of(without(params, p.Name))) {
 				return
 			}
 		}
@@ -227,16 +232,20 @@ func bodyUnsigned(x *exhibit) iter.Seq2[string, string] {
 }
 
 func bodyChanged(x *exhibit) iter.Seq2[string, string] {
-	if x.Document == "" {
+	return otherForms(x.Document, func(body string) string { return x.sum(SignedText(x.Params, body)) })
+}
+
+// otherForms makes something of the forms in which a body may have been signed.
+func otherForms(document string, with func(body string) string) iter.Seq2[string, string] {
+	if document == "" {
 		return none
 	}
-	with := func(body string) string { return x.sum(SignedText(x.Params, body)) }
 	var compact, indented bytes.Buffer
-	_ = json.Compact(&compact, []byte(x.Document)) // what is no JSON gives what no signature matches
-	_ = json.Indent(&indented, []byte(x.Document), "", "  ")
+	_ = json.Compact(&compact, []byte(document)) // what is no JSON gives what no signature matches
+	_ = json.Indent(&indented, []byte(document), "", "  ")
 	return each(
-		"trimmed", with(strings.TrimSpace(x.Document)), "with a line end", with(x.Document+"\n"), "with a line end", with(x.Document+"\r\n"),
-		"with other line ends", with(strings.ReplaceAll(x.Document, "\r\n", "\n")), "with other line ends", with(strings.ReplaceAll(x.Document, "\n", "\r\n")),
+		"trimmed", with(strings.TrimSpace(document)), "with a line end", with(document+"\n"), "with a line end", with(document+"\r\n"),
+		"with other line ends", with(strings.ReplaceAll(document, "\r\n", "\n")), "with other line ends", with(strings.ReplaceAll(document, "\n", "\r\n")),
 		"compact", with(compact.String()), "indented", with(indented.String()),
 	)
 }
