@@ -95,6 +95,9 @@ func rootOf(protocol Protocol, method string) string {
 	return verb + strings.ToUpper(noun[:min(1, len(noun))]) + noun[min(1, len(noun)):]
 }
 
+// NewRequest makes an empty request of the API.
+func (a *API) NewRequest() any { return reflect.New(a.request.of).Interface() }
+
 // OrderID returns the number of the order that a request is about, and false
 // when the API's rows name none.
 func (a *API) OrderID(request any) (string, bool) {
@@ -338,6 +341,16 @@ func (a *API) Advice(request any, refused *Refused) Advice {
 // Yes reports whether a reply says yes: none of its verdicts is false.
 func (a *API) Yes(reply any) bool {
 	return a.reply.yes(reflect.Indirect(reflect.ValueOf(reply)))
+}
+
+// SaysYes reports whether an answer's fields, as JSON, say yes.
+func (a *API) SaysYes(answer []byte) bool {
+	content, err := ParseJSON(string(answer))
+	if err != nil {
+		return false
+	}
+	reply, found := a.DecodeReply(content)
+	return found && a.Yes(reply)
 }
 
 // Declined returns the normal answer that says no with a row, and false when the

@@ -142,6 +142,13 @@ func (a *API) refusalRow(subCode string) error {
 	return nil
 }
 
+// IsDone reports whether a sub code of an API says that what was asked has happened
+// before, whatever the request.
+func IsDone(a *API, subCode string) bool {
+	row, ok := a.refusalRow(subCode).(*Refusal)
+	return ok && row.Advice == Done
+}
+
 // replyRow finds the refusal that a code in a normal answer is an instance of.
 func (a *API) replyRow(code string) error {
 	for _, r := range a.Refusals {

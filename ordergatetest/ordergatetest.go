@@ -69,7 +69,7 @@ type Gateway struct {
 	background  sync.WaitGroup
 	injections  order.Injections
 	asker       *dispatch.Asker
-	callbacks   *dispatch.Callbacks
+	courier     *dispatch.Dispatcher
 	closed      bool
 }
 
@@ -127,16 +127,16 @@ func New(options ...Option) (_ *Gateway, err error) {
 		return nil, err
 	}
 	ctx := context.Background()
-	reach := dispatch.NewClient(dispatch.Guard{Allow: dispatch.Loopback})
-	g.asker = &dispatch.Asker{HTTP: reach, Clock: g.clock, Log: g.log}
-	g.callbacks = &dispatch.Callbacks{HTTP: reach, Clock: time.Now, Log: g.log, Pauses: []time.Duration{100 * time.Millisecond, time.Second, 5 * time.Second}} // sooner than in earnest
+	guard := dispatch.Guard{Allow: dispatch.Loopback}
+	g.asker = &dispatch.Asker{HTTP: dispatch.NewClient(guard), Clock: g.clock, Log: g.log}
+	g.courier = &dispatch.Dispatcher{Guard: guard, Clock: time.Now, Log: g.log}
 	g.store, err = store.Open(ctx, "sqlite:"+filepath.Join(g.dir, "ordergate.db"), store.Options{
-		Key: key, Clock: g.clock, Log: g.log, OnCommit: func(group store.Group) { g.callbacks.Wake(group.Events) },
+		Key: key, Clock: g.clock, Log: g.log, OnCommit: func(group store.Group) { g.courier.Committed(group.Events, group.Redirected) },
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.asker.Store, g.callbacks.Store = g.store, g.store
+	g.asker.Store, g.courier.Store = g.store, g.store
 	if err := g.declare(ctx); err != nil {
 		return nil, err
 	}
@@ -150,10 +150,10 @@ func New(options ...Option) (_ *Gateway, err error) {
 	if !g.stepped {
 		g.background.Go(func() { g.sweeper().Run(working) })
 	}
-	g.background.Go(func() { g.callbacks.Run(working) })
+	g.background.Go(func() { g.courier.Run(working) })
 	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections, Merchants: g.asker}).Handler())
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections, Courier: g.courier}).Register(mux)
 	g.back = httptest.NewServer(mux)
 	g.URL, g.AdminURL = g.front.URL, g.back.URL
 	return g, nil

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,7 @@ type serveCmd struct {
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database)."`
 	AllowPrivate   []string        `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
+	Keep           string          `placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
 	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
 	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
 	TLSCert        string          `name:"tls-cert" placeholder:"FILE" type:"existingfile" help:"Certificate for TLS on the protocol port."`
@@ -73,7 +76,8 @@ type gateway struct {
 	demo       *apply.Document   // nil: not the demo
 	injections *order.Injections // nil: no sandbox
 	asker      *dispatch.Asker
-	callbacks  *dispatch.Callbacks
+	courier    *dispatch.Dispatcher
+	keep       time.Duration // of events; 0: for ever
 	stopping   atomic.Bool
 }
 
@@ -110,7 +114,13 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	if cmd.QimenAge <= 0 {
 		return misused("--qimen-age %s: want a duration such as 10m", cmd.QimenAge)
 	}
-	g.dispatch(dispatch.NewClient(guard))
+	keep, err := parseKeep(cmd.Keep)
+	if err != nil {
+		return misused("--keep %q: %v", cmd.Keep, err)
+	}
+	g.keep = keep
+	g.asker = &dispatch.Asker{HTTP: dispatch.NewClient(guard), Clock: time.Now, Log: g.log}
+	g.courier = &dispatch.Dispatcher{Guard: guard, Clock: time.Now, Log: g.log} // the store comes later
 	cleanUp, err := cmd.chooseDatabase()
 	if err != nil {
 		return err
@@ -123,10 +133,21 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	return errors.Join(err, g.store.Close())
 }
 
-// dispatch prepares what reaches destinations; the store comes later.
-func (g *gateway) dispatch(client *http.Client) {
-	g.asker = &dispatch.Asker{HTTP: client, Clock: time.Now, Log: g.log}
-	g.callbacks = &dispatch.Callbacks{HTTP: client, Clock: time.Now, Log: g.log}
+// parseKeep reads how long events are kept: days, as 90d, or a duration.
+func parseKeep(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		if err == nil && n > 0 {
+			return time.Duration(n) * 24 * time.Hour, nil
+		}
+	}
+	if keep, err := time.ParseDuration(text); err == nil && keep > 0 {
+		return keep, nil
+	}
+	return 0, errors.New("write days, such as 90d, or a duration such as 36h")
 }
 
 func (cmd *serveCmd) check() error {
@@ -203,12 +224,12 @@ func (g *gateway) open(ctx context.Context) error {
 	}
 	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: func(group store.Group) {
 		g.metrics.observeCommit(group)
-		g.callbacks.Wake(group.Events)
+		g.courier.Committed(group.Events, group.Redirected)
 	}})
 	if err != nil {
 		return err
 	}
-	g.asker.Store, g.callbacks.Store = g.store, g.store
+	g.asker.Store, g.courier.Store = g.store, g.store
 	if err := g.prepare(ctx); err != nil {
 		return errors.Join(err, g.store.Close())
 	}
@@ -264,7 +285,10 @@ func (g *gateway) serve(t *terminal) error {
 	working, stopWorking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
 	background.Go(func() { g.limits.Run(working, g.store, g.log) })
-	background.Go(func() { g.callbacks.Run(working) })
+	background.Go(func() { g.courier.Run(working) })
+	if g.keep > 0 {
+		background.Go(func() { (&order.Keeper{Store: g.store, Keep: g.keep, Clock: time.Now, Log: g.log}).Run(working) })
+	}
 	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log}).Run(working) })
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- g.answer(front, protocol) })
@@ -308,7 +332,7 @@ func (g *gateway) server(h http.Handler) *http.Server {
 
 func (g *gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Refused: g.metrics.refusedCalls}).Register(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)

@@ -45,7 +45,7 @@ func (s *Server) registerDestinations(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "put-destination", Method: http.MethodPut, Path: "/v1/destinations/{name}", Summary: "Declare a destination",
-		Description: "409 when another enabled destination waits for calls of the same API and seller.",
+		Description: "409 when another enabled destination waits for calls of the same API, platform and seller.",
 		RequestBody: body[apply.Destination](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, s.putDestination)
 	huma.Register(api, huma.Operation{

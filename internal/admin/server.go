@@ -32,6 +32,8 @@ type Server struct {
 	Version string
 
 	Injections *order.Injections // faults on demand; nil: this is no sandbox
+	Courier    Courier
+	Refused    func() map[string]int64 // counts refused calls by code; nil: nobody counts
 }
 
 // Register adds the API's paths to mux.
@@ -65,6 +67,10 @@ func (s *Server) Register(mux *http.ServeMux) {
 	s.registerEvents(api)
 	s.registerWorkOrders(api)
 	s.registerDestinations(api)
+	s.registerReplay(api)
+	s.registerDeliveries(api)
+	s.registerStream(api)
+	s.registerStats(api)
 	s.registerLocks(api)
 	s.registerApply(api)
 	s.registerFaults(api)

@@ -60,6 +60,15 @@ func (d *Document) Store(ctx context.Context, store order.Store) error {
 	if err != nil {
 		return err
 	}
+	for _, destination := range declared.Destinations {
+		if !destination.FromTime.IsZero() {
+			place, err := store.SeqAt(ctx, destination.FromTime)
+			if err != nil {
+				return err
+			}
+			destination.From = &place
+		}
+	}
 	t := order.Declare(declared)
 	if err := store.Commit(ctx, t); err != nil {
 		return err

@@ -39,20 +39,29 @@ func (a *Asker) Ask(ctx context.Context, d *order.Destination, q *order.Question
 		return nil, err
 	}
 	ask := q.Ask(d.Name)
-	if err := a.commit(ctx, ask); err != nil {
+	if err := a.commit(ctx, ask); err != nil || len(ask.Events) == 0 && ask.Reply != nil {
 		a.leave(d)
-		return nil, err
+		return ask.Reply, err
 	}
 	if q.Later {
 		go func() { // Close waits for it
 			defer a.leave(d)
-			defer a.recovered(ask.Events[0])
+			defer a.recovered(recorded(ask))
 			_, _ = a.decide(ctx, d, q, ask) // what came of it is in the ledger, or else in the log
 		}()
 		return ask.Reply, nil
 	}
 	defer a.leave(d)
 	return a.decide(ctx, d, q, ask)
+}
+
+// recorded is the event by which a question was recorded; it is empty when the ledger
+// keeps nothing of it.
+func recorded(ask *order.Task) (e order.Event) {
+	if len(ask.Events) > 0 {
+		e = ask.Events[0]
+	}
+	return e
 }
 
 // recovered makes a fault in the code this question's failure alone.
@@ -120,13 +129,13 @@ func (a *Asker) commit(ctx context.Context, t *order.Task) error {
 // decide asks and records the verdict. A caller whose verdict cannot be recorded is
 // told what is true: that the outcome is unknown.
 func (a *Asker) decide(ctx context.Context, d *order.Destination, q *order.Question, ask *order.Task) (reply any, err error) {
-	verdict := a.forward(ctx, d, q, ask.Events[0])
+	verdict := a.forward(ctx, d, q, recorded(ask))
 	settle := q.Settle(verdict)
 	err = a.commit(ctx, settle)
 	if !errors.Is(err, order.ErrBusy) && !errors.Is(err, order.ErrNotStored) {
 		return settle.Reply, err
 	}
-	a.Log.Error("a merchant's verdict is not stored yet; trying again", "destination", d.Name, "event", ask.Events[0].ID, "error", err)
+	a.Log.Error("a merchant's verdict is not stored yet; trying again", "destination", d.Name, "event", recorded(ask).ID, "error", err)
 	a.asking.Go(func() { a.insist(ctx, q.Settle(verdict)) }) // the question itself is still counted
 	return nil, contract.ReadTimeout
 }
@@ -162,10 +171,13 @@ func (a *Asker) forward(ctx context.Context, d *order.Destination, q *order.Ques
 	body, err := a.send(ctx, d, q, event)
 	var reply any
 	if err == nil {
-		reply, err = wire.SPI{}.Unseal(q.API, body)
+		reply, err = a.read(d, q, body)
+	}
+	if no, ok := errors.AsType[*contract.Refused](err); ok { // a platform's own word
+		return order.Verdict{Err: no}
 	}
 	if err == nil {
-		a.Log.Debug("merchant answered", "destination", d.Name, "event", event.ID, "after", a.Clock().Sub(started))
+		a.Log.Debug("whom a call waits for has answered", "destination", d.Name, "event", event.ID, "after", a.Clock().Sub(started))
 		return order.Verdict{Reply: reply}
 	}
 	row, known := errors.AsType[*contract.Refusal](err)
@@ -196,9 +208,19 @@ func (a *Asker) send(ctx context.Context, d *order.Destination, q *order.Questio
 // merchant is asked, which has no answer yet.
 func (a *Asker) request(ctx context.Context, d *order.Destination, q *order.Question, event order.Event) (*http.Request, error) {
 	if d.Kind == order.KindWebhook {
-		event.Record, event.Answer = order.Record{Params: q.API.Params(q.Request)}.JSON(), []byte("{}")
-		return webhook(ctx, d, event, a.Clock())
+		return asked(ctx, d, event, q.API.Params(q.Request), a.Clock())
 	}
-	sealed, err := wire.SPI{}.Seal(ctx, wire.Message{URL: d.URL, AppKey: d.AppKey, Target: d.AppKey, Secret: d.Secret, API: q.API, Time: a.Clock()}, q.Request)
-	return sealed.Request, err
+	session := d.SessionOf(q.Seller)
+	if session == "" {
+		session = q.Session
+	}
+	return sealed(ctx, d, q.API, q.Params, q.Request, session, a.Clock())
+}
+
+// read reads the answer of whom a call waits for.
+func (a *Asker) read(d *order.Destination, q *order.Question, body []byte) (any, error) {
+	if d.Kind == order.KindWebhook {
+		return wire.SPI{}.Unseal(q.API, body)
+	}
+	return unseal(d.Kind, q.API, body)
 }

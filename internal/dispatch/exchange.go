@@ -44,7 +44,7 @@ func exchange(ctx context.Context, client *http.Client, r *http.Request) ([]byte
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
 	response, err := client.Do(r.WithContext(httptrace.WithClientTrace(ctx, trace)))
 	if err != nil {
-		return nil, &failure{failed(err, connected.Load()), err}
+		return nil, &failure{unanswered(err, connected.Load()), err}
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -53,15 +53,15 @@ func exchange(ctx context.Context, client *http.Client, r *http.Request) ([]byte
 	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer+1))
 	switch {
 	case err != nil:
-		return nil, &failure{failed(err, true), err}
+		return nil, &failure{unanswered(err, true), err}
 	case len(body) > MaxAnswer:
 		return nil, &failure{contract.ParseError, errors.New("the answer is over 64 KiB")}
 	}
 	return []byte(wire.InUTF8(response.Header.Get("Content-Type"), string(body))), nil
 }
 
-// failed words why a request has no answer.
-func failed(err error, connected bool) *contract.Refusal {
+// unanswered words why a request has no answer.
+func unanswered(err error, connected bool) *contract.Refusal {
 	late := errors.Is(err, context.DeadlineExceeded) || os.IsTimeout(err)
 	var network *net.OpError
 	switch {

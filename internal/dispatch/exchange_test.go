@@ -36,7 +36,7 @@ func TestFailures(t *testing.T) {
 		{syscall.EPIPE, true, contract.ConnectionClosed},
 		{errors.New("malformed HTTP response"), true, contract.ParseError},
 	} {
-		if got := failed(c.err, c.connected); got != c.want {
+		if got := unanswered(c.err, c.connected); got != c.want {
 			t.Errorf("%v, connected %t: %v, want %v", c.err, c.connected, got, c.want)
 		}
 	}

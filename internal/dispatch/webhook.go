@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -16,68 +17,113 @@ import (
 	"github.com/ordergate/ordergate/internal/order"
 )
 
-// cloudEvent is an event as webhooks get it: CloudEvents 1.0, structured JSON.
-type cloudEvent struct {
-	SpecVersion     string    `json:"specversion"`
-	ID              string    `json:"id"`
-	Source          string    `json:"source"` // ordergate/<platform>/<seller>
-	Type            string    `json:"type"`   // the API, or ordergate.*
-	Subject         string    `json:"subject,omitempty"`
-	Time            string    `json:"time"`
-	DataContentType string    `json:"datacontenttype"`
-	Sequence        string    `json:"sequence"` // place in the log, 20 digits: sorts as text
-	Data            eventData `json:"data"`
-}
-
-type eventData struct {
-	Params json.RawMessage `json:"params"`
-	Answer json.RawMessage `json:"answer"`
-}
-
-// eventJSON writes an event for webhooks.
+// eventJSON writes an event as webhooks and streams get it: CloudEvents 1.0, structured
+// JSON, with the place in the log as the extension sequence, in 20 digits: it sorts as
+// text.
 func eventJSON(e order.Event) ([]byte, error) {
-	var record struct{ Params json.RawMessage }
-	if err := json.Unmarshal(e.Record, &record); err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(cloudEvent{
-		SpecVersion: "1.0", ID: e.ID, Source: "ordergate/" + e.Order.Platform + "/" + e.Order.Seller, Type: e.API, Subject: e.Order.Number,
-		Time: e.At.In(contract.Zone).Format(time.RFC3339Nano), DataContentType: "application/json", Sequence: fmt.Sprintf("%020d", e.Seq),
-		Data: eventData{Params: record.Params, Answer: e.Answer},
-	})
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
-}
-
-// webhook makes the request that brings an event to a webhook, signed per Standard
-// Webhooks with every secret that counts now.
-func webhook(ctx context.Context, d *order.Destination, e order.Event, now time.Time) (*http.Request, error) {
-	body, err := eventJSON(e)
+	params, err := e.Params()
 	if err != nil {
 		return nil, err
 	}
+	b := append(make([]byte, 0, 400+len(params)+len(e.Answer)), `{"specversion":"1.0"`...)
+	field := func(name, value string) {
+		b = append(append(append(b, `,"`...), name...), `":`...)
+		b = contract.AppendJSONString(b, value)
+	}
+	field("id", e.ID)
+	field("source", "ordergate/"+e.Platform()+"/"+e.Order.Seller)
+	field("type", e.API)
+	if e.Order.Number != "" {
+		field("subject", e.Order.Number)
+	}
+	field("time", e.At.In(contract.Zone).Format(time.RFC3339Nano))
+	field("datacontenttype", "application/json")
+	field("sequence", fmt.Sprintf("%020d", e.Place))
+	b = append(append(b, `,"data":{"params":`...), params...)
+	b = append(append(b, `,"answer":`...), e.Answer...)
+	return append(b, "}}"...), nil
+}
+
+// webhookType is the content type of a CloudEvent.
+const webhookType = "application/cloudevents+json; charset=UTF-8"
+
+// The header by which a connection that broke before an answer is used again at once,
+// without being sent: receivers know repetitions by webhook-id.
+const retryable = "Idempotency-Key"
+
+// webhook makes the request that brings an event to a webhook, signed per Standard
+// Webhooks with every secret that counts now.
+func webhook(ctx context.Context, d *order.Destination, id string, body []byte, now time.Time) (*http.Request, error) {
 	var signatures []string
 	for _, secret := range d.Secrets(now) {
 		signer, err := standardwebhooks.NewWebhook(string(secret))
 		if err != nil {
 			return nil, fmt.Errorf("its secret is no whsec_ text: %w", err)
 		}
-		signature, err := signer.Sign(e.ID, now, body)
+		signature, err := signer.Sign(id, now, body)
 		if err != nil {
 			return nil, err
 		}
 		signatures = append(signatures, signature)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, d.URL, bytes.NewReader(body))
+	target, err := url.Parse(d.URL)
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Content-Type", "application/cloudevents+json; charset=UTF-8")
-	r.Header.Set("User-Agent", "ordergate")
-	r.Header.Set(standardwebhooks.HeaderWebhookID, e.ID)
-	r.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
-	r.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
-	return r, nil
+	r := &http.Request{
+		Method: http.MethodPost, URL: target, Host: target.Host, Body: http.NoBody, ContentLength: int64(len(body)),
+		Header: http.Header{
+			"Content-Type": {webhookType}, "User-Agent": {"ordergate"},
+			"Webhook-Id": {id}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {strings.Join(signatures, " ")},
+		},
+		GetBody: func() (readCloser, error) { return newBody(body), nil },
+	}
+	r.Body, _ = r.GetBody()
+	return r.WithContext(ctx), nil
 }
+
+// webhooks delivers to a webhook.
+type webhooks struct {
+	poster
+	declared *order.Destination
+}
+
+func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
+	body, err := e.cloudEvent()
+	if err != nil { // this event alone is broken
+		return outcome{verdict: refused, reason: "the event cannot be written: " + err.Error()}
+	}
+	r, err := webhook(ctx, w.declared, e.ID, body, now)
+	if err != nil {
+		return outcome{verdict: failed, reason: "the request cannot be made: " + err.Error()}
+	}
+	r.Header[retryable] = nil
+	answer, o, ok := w.post(r, now)
+	if !ok {
+		return o
+	}
+	o = outcome{status: answer.status, body: answer.body}
+	if answer.status/100 != 2 {
+		o.verdict, o.reason = failed, "HTTP "+strconv.Itoa(answer.status)+" "+http.StatusText(answer.status)
+	}
+	return o
+}
+
+// asked makes the request by which a webhook is asked about a call that has no answer
+// yet.
+func asked(ctx context.Context, d *order.Destination, e order.Event, params []contract.Param, now time.Time) (*http.Request, error) {
+	e.Record, e.Answer = order.Record{Params: params}.JSON(), json.RawMessage("{}")
+	body, err := eventJSON(e)
+	if err != nil {
+		return nil, err
+	}
+	return webhook(ctx, d, e.ID, body, now)
+}
+
+func newBody(b []byte) readCloser { return &body{*bytes.NewReader(b)} }
+
+// body is a request's body in memory.
+type body struct{ bytes.Reader }
+
+// Close does nothing.
+func (*body) Close() error { return nil }

@@ -86,8 +86,11 @@ type call struct {
 	app       *order.App
 	merchant  *order.App // whom a reverse call reaches; nil: nobody who is known
 	seller    string
+	token     string // of the session that it came with; empty: none
 	request   any
+	accepted  *order.Call
 	work      *order.Work
+	question  *order.Question  // what is asked, once somebody is found who is
 	injection *order.Injection // nil: none
 }
 
@@ -196,9 +199,10 @@ func (c *call) judge(record order.Record, warnings []string) (err error) {
 	if handled, err := c.inject(); handled {
 		return err
 	}
-	c.work, err = c.rule.Judge(&order.Call{
-		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Merchant: c.merchant, Warnings: warnings,
-	})
+	c.accepted = &order.Call{
+		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Session: contract.Secret(c.token), Merchant: c.merchant, Warnings: warnings,
+	}
+	c.work, err = c.rule.Judge(c.accepted)
 	return err
 }
 
@@ -229,7 +233,7 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 		outcome.API = c.rule.API.Method
 	}
 	if err != nil {
-		refused := c.protocol.Word(c.rule.API, err, c.id)
+		refused := c.word(err)
 		answer = c.protocol.Refuse(c.format, refused)
 		if outcome.Answer = "fault"; !errors.Is(err, errReplaced) {
 			outcome.Answer = c.logRefusal(refused, err)
@@ -248,6 +252,17 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 		c.server.Observe(outcome)
 	}
 	return answer
+}
+
+// word words an error: by its row, or as the platform that was asked has worded it.
+func (c *call) word(err error) *contract.Refused {
+	said, ok := errors.AsType[*contract.Refused](err)
+	if !ok || c.rule.API.Protocol == contract.TOP && !contract.Digits(said.Code) {
+		return c.protocol.Word(c.rule.API, err, c.id)
+	}
+	refused := *said
+	refused.RequestID = cmp.Or(refused.RequestID, c.id)
+	return &refused
 }
 
 // send writes the answer, as far as a fault on demand lets it.

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -18,20 +19,22 @@ type Merchants interface {
 
 // waiting finds the destination that answers the call; nil when the ledger does.
 func (c *call) waiting() (*order.Destination, error) {
-	q := c.work.Question
-	if q == nil || c.server.Merchants == nil {
+	if c.server.Merchants == nil || len(c.work.Tasks) == 0 {
 		return nil, nil
 	}
 	destinations, err := c.server.Store.Destinations(c.ctx)
-	if err != nil {
+	if err != nil || !slices.ContainsFunc(destinations, func(d *order.Destination) bool { return d.Wait }) {
 		return nil, err
 	}
-	return order.WaitingFor(destinations, q.API.Method, q.Seller), nil
+	if c.question = order.QuestionOf(c.accepted, c.work); c.question == nil {
+		return nil, nil
+	}
+	return order.WaitingFor(destinations, c.question), nil
 }
 
 // ask has the merchant decide.
 func (c *call) ask(d *order.Destination) error {
-	reply, err := c.server.Merchants.Ask(c.ctx, d, c.work.Question)
+	reply, err := c.server.Merchants.Ask(c.ctx, d, c.question)
 	c.work = &order.Work{Sum: func() any { return reply }}
 	return stored(err)
 }

@@ -115,6 +115,7 @@ func (c *suningCall) methodKnown() error {
 var suningRules = rulesOf(contract.Suning)
 
 func (c *suningCall) tokenValid() error {
+	c.token = c.Token
 	if !c.app.OAuth {
 		return nil
 	}

@@ -182,6 +182,7 @@ func (c *topCall) sessionValid() error {
 	case contract.Blank(token):
 		return nil
 	}
+	c.token = token
 	session, err := c.findSession(token)
 	if session != nil {
 		c.seller = session.Seller

@@ -1,15 +1,19 @@
 package order
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
 )
 
 // Event is a fact, accepted from a call or made by Ordergate itself. It never changes,
-// but for the answer of a call that waits for a merchant, and for what is owed.
+// but for a call that waits for somebody: its event is asked until he has answered, and
+// then gets his answer.
 type Event struct {
 	Seq       int64  // position in the log, ascending; given by the store
 	ID        string // unique for ever, also across stores
@@ -23,8 +27,30 @@ type Event struct {
 	Sealed    contract.Secret // the secret parameters, a JSON object of texts; empty: none, or not asked for. Record has them masked
 	Answer    json.RawMessage // the answer's fields, as JSON
 	Warnings  []string        // codes of its rule's warnings
-	Owed      bool            // a platform must hear of it and has not yet
+	Owed      bool            // of a callback: the platform does not know it
+	Asked     bool            // somebody decides about it who has not, or said no: it is delivered to nobody
+	Place     int64           // from where it is delivered; Seq, but for one that was asked: where it was settled
+	Lane      Lane            // whose events are delivered in order; given by the store
+
+	Session contract.Secret // that its call came with; only in memory
 }
+
+// Platform is that of its order; without one, that of its protocol.
+func (e *Event) Platform() string {
+	if api, ok := contract.ByMethod(e.API); ok && e.Order.Platform == "" && api.Protocol == contract.Suning {
+		return Suning
+	}
+	return cmp.Or(e.Order.Platform, Taobao)
+}
+
+// OwnEvents are the names of the events that Ordergate makes itself.
+var OwnEvents = []string{EventRefund, EventLockViolated, EventLockReleased, EventLockUnknown}
+
+// EventTest is the name of the event that a destination is tried with. It is in no log.
+const EventTest = "ordergate.test"
+
+// IsOwnEvent reports whether a name is one of theirs.
+func IsOwnEvent(name string) bool { return slices.Contains(OwnEvents, name) }
 
 // Record is what an event keeps of its call. Session and sign are never kept.
 type Record struct {
@@ -75,6 +101,35 @@ func (c *Call) kept() (record json.RawMessage, sealed contract.Secret) {
 	masked := c.Record
 	masked.Params = c.API.Masked(c.Record.Params)
 	return masked.JSON(), contract.Secret(appendParams(nil, secrets))
+}
+
+// Params are the parameters that the event keeps of its call, as JSON; secret ones are
+// masked.
+func (e *Event) Params() (json.RawMessage, error) {
+	// Record.JSON writes them last, behind texts in which a quote is escaped.
+	if _, params, ok := bytes.Cut(e.Record, paramsMember); ok && len(params) > 1 && params[0] == '{' && params[len(params)-1] == '}' {
+		return params[:len(params)-1], nil
+	}
+	var record struct{ Params json.RawMessage }
+	err := json.Unmarshal(e.Record, &record)
+	return record.Params, err
+}
+
+var paramsMember = []byte(`,"params":`)
+
+// Values are the parameters that the event keeps of its call, by name: secret ones as far
+// as they were opened.
+func (e *Event) Values() (map[string]string, error) {
+	var record struct{ Params map[string]string }
+	if err := json.Unmarshal(e.Record, &record); err != nil {
+		return nil, err
+	}
+	if e.Sealed != "" {
+		if err := json.Unmarshal([]byte(e.Sealed), &record.Params); err != nil {
+			return nil, err
+		}
+	}
+	return record.Params, nil
 }
 
 // NewEventID makes an event's id: 26 letters and digits, 128 random bits.

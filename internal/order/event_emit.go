@@ -84,7 +84,7 @@ func (e *emitted) decide(v *View) (Decision, error) {
 	}
 	event := Event{
 		ID: e.event, API: e.call.API.Method, App: e.call.App.Key, At: e.call.At,
-		Record: e.record, Answer: e.call.API.JSON(reply),
+		Record: e.record, Answer: e.call.API.JSON(reply), Session: e.call.Session,
 	}
 	if e.OrderID != "" {
 		event.Order = e.order()

@@ -264,7 +264,7 @@ func (p *produced) decide(v *View) (Decision, error) {
 		Events: append([]Event{{
 			ID: p.id, API: p.call.API.Method, Order: p.order, Lines: p.lines,
 			App: p.call.App.Key, At: p.call.At, Record: p.record,
-			Answer: p.call.API.JSON(reply), Warnings: warnings,
+			Answer: p.call.API.JSON(reply), Warnings: warnings, Session: p.call.Session,
 		}}, violated...),
 	}, nil
 }

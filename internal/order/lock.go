@@ -318,9 +318,46 @@ func (a *App) lockUntil() LockUntil {
 // abandonSize is how many orders are looked at together.
 const abandonSize = 100
 
-// AbandonAsked gives up all locks that are asked, as one must at the start: their
-// askers ended with the process before. It returns the number of their orders.
-func AbandonAsked(ctx context.Context, s Store) (orders int, err error) {
+// AbandonAsked gives up all locks that are asked, and all calls that wait for somebody,
+// as one must at the start: their askers ended with the process before. It returns the
+// number of both.
+func AbandonAsked(ctx context.Context, s Store) (n int, err error) {
+	n, err = abandonLocks(ctx, s)
+	for after := int64(0); err == nil; {
+		var asked []*Event
+		var more bool
+		if asked, more, err = s.Events(ctx, EventFilter{Asked: true, After: after, Limit: abandonSize}); err != nil || len(asked) == 0 {
+			break
+		}
+		tasks := make([]*Task, len(asked))
+		for i, e := range asked {
+			tasks[i], after = abandonCall(e), e.Seq
+		}
+		if err = s.Commit(ctx, tasks...); !more {
+			return n + len(asked), err
+		}
+		n += len(asked)
+	}
+	return n, err
+}
+
+// abandonCall makes the task that ends a call whose asker is gone. A merchant may have
+// acted on a reverse call, which is a fact without an answer; whether a platform accepted
+// what was passed on to it is not known.
+func abandonCall(e *Event) *Task {
+	final := *e
+	answered := Answered{Event: e.ID, Answer: noAnswer, Final: &final}
+	if api, _ := contract.ByMethod(e.API); api == nil || !api.Reverse {
+		answered = Answered{Event: e.ID, Answer: refusedAnswer(contract.ReadTimeout)}
+	}
+	t := &Task{Decide: func(*View) (Decision, error) { return Decision{Answers: []Answered{answered}}, nil }}
+	if e.Order.Number != "" {
+		t.Orders = []Key{e.Order} // whose lane it is in
+	}
+	return t
+}
+
+func abandonLocks(ctx context.Context, s Store) (orders int, err error) {
 	for after := int64(0); ; {
 		found, more, err := s.Orders(ctx, OrderFilter{Locks: []LockState{LockAsked}, After: after, Limit: abandonSize})
 		if err != nil {

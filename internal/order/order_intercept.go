@@ -42,7 +42,7 @@ func interceptOrder(c *Call) (*Work, error) {
 	w := alone(&Task{Orders: []Key{i.order}, Numbers: []NumberKey{i.number()}, Decide: i.decide})
 	asked := *i.OrderInterceptRequest
 	asked.CallType = contract.CallSynchronous // the answer is the verdict, whenever the caller hears it
-	w.Question = &Question{API: c.API, Seller: i.SellerNick, Request: &asked, Later: i.later, Ask: i.ask, Settle: i.settle}
+	w.Question = &Question{API: c.API, Platform: Taobao, Seller: i.SellerNick, Request: &asked, Later: i.later, Ask: i.ask, Settle: i.settle}
 	return w, nil
 }
 
@@ -168,6 +168,7 @@ func (i *intercepted) ask(destination string) *Task {
 		if i.later {
 			d.Reply, d.Events[0].Answer = acknowledgement, i.call.API.JSON(acknowledgement)
 		}
+		d.Events[0].Asked = !i.later
 		return d, nil
 	}}
 }
@@ -195,13 +196,15 @@ func (i *intercepted) settle(verdict Verdict) *Task {
 			d.Events = append(d.Events, callbacks(i.order, i.id, told, *result, v.Now)...)
 			return d, nil
 		}
+		final := i.event(noAnswer)
 		if result = i.outcome(o, s.change, result); result == nil {
 			d.Refusal = cmp.Or(verdict.Err, error(contract.ReadTimeout)) // a verdict that comes after the end of its locks is none
+			d.Answers = []Answered{{Event: i.id, Answer: noAnswer, Final: &final}}
 			return d, nil
 		}
 		reply := &contract.OrderInterceptReply{Result: *result}
 		d.Reply = reply
-		d.Answers = []Answered{{Order: i.order, Event: i.id, Answer: i.call.API.JSON(reply)}}
+		d.Answers = []Answered{{Event: i.id, Answer: i.call.API.JSON(reply), Final: &final}}
 		return d, nil
 	}}
 }
@@ -284,7 +287,7 @@ func interceptCallback(c *Call) (*Work, error) {
 			return Decision{}, contract.About(contract.BadArgument, "sub_order_ids")
 		}
 		reply := &contract.InterceptCallbackReply{Success: true}
-		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings, Owed: len(s.change.Locks) > 0} // what is known already is not passed on: it may have come from there
+		event := Event{ID: id, API: c.API.Method, Order: k, Lines: lines, App: c.App.Key, At: c.At, Record: record, Answer: c.API.JSON(reply), Warnings: c.Warnings, Session: c.Session, Owed: len(s.change.Locks) > 0} // what is known already is not passed on: it may have come from there
 		return Decision{Reply: reply, Orders: []Change{s.change}, Events: append([]Event{event}, s.events...)}, nil
 	}}), nil
 }

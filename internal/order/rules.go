@@ -15,6 +15,7 @@ type Call struct {
 	Request any    // the contract's request struct
 	Record  Record
 	At      time.Time
+	Session contract.Secret // as it came; empty: none
 
 	Merchant *App     // of a reverse call: the app that it reaches; nil: none is known
 	Warnings []string // codes of what was odd about how it travelled
@@ -51,10 +52,13 @@ type Work struct {
 
 // Question is what a call asks of a merchant. It is asked once.
 type Question struct {
-	API     *contract.API
-	Seller  string
-	Request any  // what he is asked
-	Later   bool // the caller is answered before he is
+	API      *contract.API
+	Platform string
+	Seller   string
+	Request  any              // what he is asked
+	Params   []contract.Param // the same as it came, where a platform is asked
+	Session  contract.Secret  // that the call came with
+	Later    bool             // the caller is answered before he is
 	// Ask makes the task that stands before he is asked, with the event of the call.
 	// When the caller does not wait, its outcome is the call's.
 	Ask func(destination string) *Task

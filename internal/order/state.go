@@ -52,3 +52,12 @@ func later(platform string, a, b State) State {
 	}
 	return b
 }
+
+// Ended lists the states in which nothing more is expected of an order: it may be
+// forgotten when it is old.
+func Ended(platform string) []State {
+	if platform == Suning {
+		return []State{Received, Timeout, Closed}
+	}
+	return []State{Out, Shipped}
+}

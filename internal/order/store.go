@@ -44,6 +44,7 @@ type View struct {
 	EventIDs   map[EventIDKey]string       // what was sent under each; unknown ones are absent
 
 	Destinations map[string]*Destination // read only; by name
+	Replaying    map[string]bool         // destinations that a replay is under way for; loaded with them
 }
 
 // Decision is what a task decided. When Decide refuses, nothing is written.
@@ -60,19 +61,32 @@ type Decision struct {
 	DropSessions []contract.Secret
 	Usage        []Usage // added to what is counted already
 	Answers      []Answered
-	Paid         []int64 // places in the log of events that are owed no more
+	Progress     []Progress
+	Retries      []Retry
+	Replays      []Queue
+	Prune        *Prune
 
 	Destinations     []*Destination
 	DropDestinations []string
 	Probe            bool // write something of no consequence, to see that writing works
 }
 
-// Answered is the answer to a call whose event is in the log already: it waited for
-// somebody.
+// Answered is the answer to a call whose event is in the log already: it was asked.
 type Answered struct {
-	Order  Key
 	Event  string // its id
 	Answer json.RawMessage
+	// Final is the event, when it is a fact now: it is delivered from the end of the log.
+	// Without it the event stays asked.
+	Final *Event
+}
+
+// Prune deletes events, with what is left of their deliveries, as far as they are older
+// than a time and nobody is owed them, and orders that have ended and have no events.
+type Prune struct {
+	Before time.Time
+	Limit  int // events at most
+
+	Deleted int // events; set before Commit returns nil
 }
 
 // The errors of a store.
@@ -113,6 +127,8 @@ type Store interface {
 
 	WorkOrders(ctx context.Context, f WorkOrderFilter) (orders []*WorkOrder, more bool, err error)
 
+	Deliveries
+
 	// Overdue returns orders that a refund of a line was due for before now, the
 	// longest due first.
 	Overdue(ctx context.Context, now time.Time, limit int) ([]Key, error)
@@ -125,6 +141,32 @@ type Store interface {
 	Ready(ctx context.Context) error
 	// Close finishes what was accepted and closes the database.
 	Close() error
+}
+
+// Deliveries is what a store knows of deliveries. Reads see what was committed before
+// they began.
+type Deliveries interface {
+	// Head is the place of the last event of the log.
+	Head(ctx context.Context) (int64, error)
+	// SeqAt is the place of the last event that is older than a time.
+	SeqAt(ctx context.Context, at time.Time) (int64, error)
+	// Queues lists the places of all destinations that are delivered to, by name.
+	Queues(ctx context.Context) ([]Queue, error)
+	// Done lists what was delivered above a queue's cursor.
+	Done(ctx context.Context, q QueueName) ([]int64, error)
+	// BlockedOf tells which of some lanes are blocked.
+	BlockedOf(ctx context.Context, q QueueName, lanes []Lane) (map[Lane]bool, error)
+	// Due lists lanes whose next attempt is due, and dead deliveries that are, the
+	// longest due first; and when the next one after now will be, zero for never. Of a
+	// lane's dead deliveries only the first that is retried is due.
+	Due(ctx context.Context, q QueueName, now time.Time, limit int) (blocked []Blocked, dead []Dead, next time.Time, err error)
+	// Delivered lists deliveries by the place of their events. Those of the cursor and
+	// above are pending.
+	Delivered(ctx context.Context, f DeliveryFilter) (page []Delivery, more bool, err error)
+	// Owing counts what each destination is owed.
+	Owing(ctx context.Context) ([]Owing, error)
+	// Totals counts the ledger.
+	Totals(ctx context.Context) (Totals, error)
 }
 
 // OrderFilter selects orders, sorted by ID. Zero fields do not filter.
@@ -140,15 +182,18 @@ type OrderFilter struct {
 
 // EventFilter selects events, sorted by Seq. Zero fields do not filter.
 type EventFilter struct {
-	Seq         int64
+	Seq         int64  // or Place
 	Order       string // order number
 	OrderID     int64
 	WorkOrder   int64  // a work order's row
 	WorkOrderID string // of any tenant and app
 	API         string
-	Sealed      bool // open the sealed parameters, too
-	Owed        bool
-	After       int64 // Seq
+	Lane        Lane  // 0: any
+	Sealed      bool  // open the sealed parameters, too
+	Asked       bool  // only those that are
+	Settled     bool  // none of those that are; sorted by Place
+	After       int64 // Seq, or Place
+	UpTo        int64 // Place
 	Limit       int
 }
 

@@ -21,16 +21,20 @@ type batch struct {
 // writes is what a transaction has to write.
 type writes struct {
 	orders   []*dirty           // in the order in which they were first touched
-	events   []*order.Event     // of the tasks: they learn their places in the log
+	events   []logged           // of the tasks: they learn their places in the log
 	work     []*order.WorkOrder // as the last task left each
 	eventIDs []order.EventID
 	purged   []string                           // apps whose sessions go, before anything is put
 	apps     map[string]*order.App              // nil: dropped
 	sessions map[contract.Secret]*order.Session // nil: dropped
 	usage    []order.Usage
-	answers  []order.Answered
-	paid     []int64
+	answers  []order.Answered // of events that stay where they are
+	progress []order.Progress
+	retries  []order.Retry
+	replays  []order.Queue
+	prunes   []*order.Prune
 	probe    bool
+	now      time.Time
 
 	destinations map[string]*order.Destination // nil: dropped
 
@@ -40,6 +44,13 @@ type writes struct {
 	workAt map[order.WorkOrderKey]int // places in work
 }
 
+// logged is an event that gets a place in the log: a new one, or one that is final now.
+type logged struct {
+	*order.Event
+	final bool
+	lost  bool // it was there already, or is no more
+}
+
 // dirty is an order that changed, and what of it.
 type dirty struct {
 	*order.Order
@@ -47,7 +58,7 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.paid)+len(w.destinations) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.progress)+len(w.retries)+len(w.replays)+len(w.prunes)+len(w.destinations) == 0
 }
 
 // wanted is what a transaction must load, each once.
@@ -96,6 +107,7 @@ func (b *batch) wanted() *wanted {
 func (b *batch) decide(view *order.View) *writes {
 	b.writes = &writes{
 		byKey: make(map[order.Key]*dirty, len(view.Orders)),
+		now:   b.now,
 		apps:  map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
 	}
 	view.Now = b.now
@@ -125,8 +137,17 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	for _, change := range d.Orders {
 		w.apply(change, view)
 	}
+	for _, a := range d.Answers {
+		if a.Final == nil {
+			w.answers = append(w.answers, a)
+			continue
+		}
+		e := *a.Final
+		e.Answer, e.Asked = a.Answer, false
+		w.events = append(w.events, logged{Event: &e, final: true})
+	}
 	for i := range d.Events {
-		w.events = append(w.events, &d.Events[i])
+		w.events = append(w.events, logged{Event: &d.Events[i]})
 	}
 	for _, o := range d.WorkOrders {
 		w.putWorkOrder(o)
@@ -156,10 +177,31 @@ func (w *writes) add(d order.Decision, view *order.View) {
 		w.destinations[name] = nil
 		delete(view.Destinations, name)
 	}
-	w.answers = append(w.answers, d.Answers...)
-	w.paid = append(w.paid, d.Paid...)
+	w.progress = append(w.progress, d.Progress...)
+	w.retries = append(w.retries, d.Retries...)
+	w.replays = append(w.replays, d.Replays...)
+	if d.Prune != nil {
+		w.prunes = append(w.prunes, d.Prune)
+	}
+	for _, q := range d.Replays {
+		view.Replaying[q.Name.Destination()] = true
+	}
 	w.usage = append(w.usage, d.Usage...)
 	w.probe = w.probe || d.Probe
+}
+
+// logged lists the events that have a place in the log now.
+func (w *writes) logged() []*order.Event {
+	if len(w.events) == 0 {
+		return nil
+	}
+	events := make([]*order.Event, 0, len(w.events))
+	for _, e := range w.events {
+		if !e.lost {
+			events = append(events, e.Event)
+		}
+	}
+	return events
 }
 
 func (w *writes) putWorkOrder(o *order.WorkOrder) {

@@ -142,13 +142,15 @@ func (c *committer) commit(group []*unit) {
 		err = fmt.Errorf("%w: %w", order.ErrNotStored, err)
 	}
 	c.directory.forget(b.writes) // also when the outcome is unknown
+	g := Group{Tasks: len(b.tasks), Duration: time.Since(started), Err: err}
+	if err == nil {
+		g.Events = b.writes.logged()
+		g.Redirected = len(b.writes.destinations)+len(b.writes.retries)+len(b.writes.replays) > 0
+	}
+	if c.onCommit != nil { // callers wait: the events may hold texts of theirs
+		c.onCommit(g)
+	}
 	for _, u := range group {
 		u.done <- err
-	}
-	if err != nil {
-		b.writes.events = nil
-	}
-	if c.onCommit != nil {
-		c.onCommit(Group{Tasks: len(b.tasks), Events: b.writes.events, Duration: time.Since(started), Err: err})
 	}
 }

@@ -78,7 +78,7 @@ func testLocks(t *testing.T, db database) {
 		}
 	}
 	n, err := order.AbandonAsked(t.Context(), s)
-	if err != nil || n != 1 || fmt.Sprint(lockStates(t, s, "2")) != "[z unknown interrupted]" {
+	if err != nil || n != 2 || fmt.Sprint(lockStates(t, s, "2")) != "[z unknown interrupted]" {
 		t.Errorf("abandoned %d, %v: %v", n, err, lockStates(t, s, "2"))
 	}
 	if n, err := order.AbandonAsked(t.Context(), s); n != 0 || err != nil {

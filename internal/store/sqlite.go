@@ -28,6 +28,7 @@ var sqliteMigrations embed.FS
 const (
 	sqliteLookups = 1
 	sqliteLists   = 2
+	sqliteLog     = 2
 )
 
 // busyTimeout is how long a transaction waits for another program's lock on the
@@ -43,6 +44,7 @@ type sqliteStore struct {
 	write  *sqlite.Conn
 	lookup *sqlitex.Pool // for calls
 	lists  *sqlitex.Pool // for operators
+	log    *sqlitex.Pool // for those who deliver
 	lock   *os.File
 	nextID ids
 
@@ -90,6 +92,9 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 		return nil, err
 	}
 	if s.lists, err = readers(path, sqliteLists); err != nil {
+		return nil, err
+	}
+	if s.log, err = readers(path, sqliteLog); err != nil {
 		return nil, err
 	}
 	s.directory = newDirectory(s)
@@ -189,7 +194,7 @@ func (s *sqliteStore) checkKey() error {
 }
 
 func readIDs(c *sqlite.Conn) (next ids, err error) {
-	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT coalesce(max(seq), 0) + 1 FROM event), (SELECT coalesce(max(id), 0) + 1 FROM work_order) FROM orders", &sqlitex.ExecOptions{
+	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT max(coalesce(max(seq), 0), (SELECT coalesce(max(place), 0) FROM event WHERE place IS NOT NULL), (SELECT coalesce(max(seq), 0) FROM cursor)) + 1 FROM event), (SELECT coalesce(max(id), 0) + 1 FROM work_order) FROM orders", &sqlitex.ExecOptions{
 		ResultFunc: func(row *sqlite.Stmt) error {
 			next = ids{order: row.ColumnInt64(0), event: row.ColumnInt64(1), workOrder: row.ColumnInt64(2)}
 			return nil
@@ -216,7 +221,7 @@ func (s *sqliteStore) Close() error {
 
 func (s *sqliteStore) close() error {
 	var errs []error
-	for _, pool := range []*sqlitex.Pool{s.lookup, s.lists} {
+	for _, pool := range []*sqlitex.Pool{s.lookup, s.lists, s.log} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}

@@ -1,14 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitex"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -83,15 +86,15 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders [
 	}
 	w.add(len(states) > 0, "locks <> '[]' AND ("+strings.Join(states, " OR ")+")")
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
-	return readPage(ctx, s, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
+	return readPage(ctx, s.lists, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
 		func(row *sqlite.Stmt) int { return row.ColumnLen(11) + row.ColumnLen(12) + row.ColumnLen(13) }, scanOrder)
 }
 
 // readPage reads a page of a list. It ends at its limit, or where what its rows
 // hold gets too large; more says that the list goes on.
-func readPage[T any](ctx context.Context, s *sqliteStore, text string, args []any, limit, maxSize int, sizeOf func(*sqlite.Stmt) int, scan func(*sqlite.Stmt) (T, error)) (page []T, more bool, err error) {
+func readPage[T any](ctx context.Context, pool *sqlitex.Pool, text string, args []any, limit, maxSize int, sizeOf func(*sqlite.Stmt) int, scan func(*sqlite.Stmt) (T, error)) (page []T, more bool, err error) {
 	size := 0
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
+	err = reading(ctx, pool, func(c *sqlite.Conn) error {
 		return query(c, text+" LIMIT ?", func(row *sqlite.Stmt) error {
 			size += sizeOf(row)
 			if len(page) == limit || len(page) > 0 && size > maxSize {
@@ -121,6 +124,9 @@ const (
 
 // Events implements [order.Store].
 func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
+	if f.Settled {
+		return s.placed(ctx, f)
+	}
 	var w where
 	w.add(f.After > 0, "seq > ?", f.After)
 	w.add(f.Seq > 0, "seq = ?", f.Seq)
@@ -129,11 +135,67 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
-	w.add(f.Owed, "owed IS NOT NULL")
-	const columns = "seq, event.id, api, event.app, at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed, owed IS NOT NULL"
-	return readPage(ctx, s, "SELECT "+columns+" FROM event LEFT JOIN orders ON orders.id = order_id LEFT JOIN work_order ON work_order.id = work_order_id"+w.text()+" ORDER BY seq", w.args, f.Limit, maxPage,
-		func(row *sqlite.Stmt) int { return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15) },
+	w.add(f.Asked, "asked = 1")
+	return s.readEvents(ctx, s.lists, w, "seq", f)
+}
+
+// placed reads the log as it is delivered: events that nobody was asked about at their
+// own places, and those that were at the places where that was settled.
+func (s *sqliteStore) placed(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
+	var lists [2][]*order.Event
+	var further [2]bool
+	for i, column := range []string{"seq", "place"} {
+		var w where
+		w.add(column == "seq", "asked IS NULL")
+		w.add(true, column+" > ?", f.After) // of places it says that there is one
+		w.add(f.UpTo > 0, column+" <= ?", f.UpTo)
+		w.add(f.Seq > 0, column+" = ?", f.Seq)
+		w.lane(f.Lane)
+		if lists[i], further[i], err = s.readEvents(ctx, s.log, w, column, f); err != nil {
+			return nil, false, err
+		}
+	}
+	events, more = inOrder(lists, further, f.Limit, func(e *order.Event) int64 { return e.Place })
+	return events, more, nil
+}
+
+// inOrder merges two lists that are sorted by a place. Where one of them goes on, what the
+// other has behind it is left for the next page.
+func inOrder[T any](lists [2][]T, further [2]bool, limit int, place func(T) int64) (merged []T, more bool) {
+	if len(lists[1]) == 0 {
+		return lists[0], further[0]
+	}
+	merged = slices.SortedFunc(slices.Values(slices.Concat(lists[0], lists[1])), func(a, b T) int { return cmp.Compare(place(a), place(b)) })
+	for i, list := range lists {
+		if further[i] {
+			last := place(list[len(list)-1])
+			if behind := slices.IndexFunc(merged, func(t T) bool { return place(t) > last }); behind >= 0 {
+				merged = merged[:behind]
+			}
+			more = true
+		}
+	}
+	if len(merged) > limit {
+		return merged[:limit], true
+	}
+	return merged, more
+}
+
+// readEvents reads events of a filter's conditions, sorted by a column.
+func (s *sqliteStore) readEvents(ctx context.Context, pool *sqlitex.Pool, w where, by string, f order.EventFilter) ([]*order.Event, bool, error) {
+	return readPage(ctx, pool, "SELECT "+eventColumns+" FROM event"+eventJoins+w.text()+" ORDER BY "+by, w.args, f.Limit, maxPage, eventSize,
 		func(row *sqlite.Stmt) (*order.Event, error) { return s.scanEvent(row, f.Sealed) })
+}
+
+// What scanEvent reads.
+const (
+	eventColumns     = "event.seq, event.id, api, event.app, event.at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed, owed IS NOT NULL, asked IS NOT NULL AND asked < 3, event.order_id, event.work_order_id, coalesce(place, seq)"
+	eventColumnCount = 21
+	eventJoins       = " LEFT JOIN orders ON orders.id = event.order_id LEFT JOIN work_order ON work_order.id = event.work_order_id"
+)
+
+func eventSize(row *sqlite.Stmt) int {
+	return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15)
 }
 
 // Overdue implements [order.Store].
@@ -153,17 +215,17 @@ func (s *sqliteStore) scanEvent(row *sqlite.Stmt, open bool) (e *order.Event, er
 		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
 		Order:     order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
 		WorkOrder: order.WorkOrderKey{App: row.ColumnText(12), Tenant: row.ColumnText(13), ID: row.ColumnText(14)},
-		Owed:      row.ColumnBool(16),
+		Owed:      row.ColumnBool(16), Asked: row.ColumnBool(17),
 	}
+	e.Place = row.ColumnInt64(20)
+	e.Lane = scanLane(row, 18, 19, e.Place)
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
 	}
 	if e.Warnings, err = scanList(row, 8); err != nil || !open || row.ColumnIsNull(15) {
 		return e, err
 	}
-	sealed, err := s.key.Open(columnBytes(row, 15), eventPlace(e.ID))
-	e.Sealed = contract.Secret(sealed)
-	return e, err
+	return e, s.openEvent(row, 15, e)
 }
 
 // scanList reads what list wrote.
@@ -182,7 +244,7 @@ func (s *sqliteStore) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (
 	w.add(f.Key.Tenant != "", "tenant = ?", f.Key.Tenant)
 	w.add(f.Key.App != "", "app = ?", f.Key.App)
 	w.add(f.Status != "", "status = ?", f.Status)
-	return readPage(ctx, s, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
+	return readPage(ctx, s.lists, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
 		func(*sqlite.Stmt) int { return 0 }, func(row *sqlite.Stmt) (*order.WorkOrder, error) { return scanWorkOrder(row), nil })
 }
 

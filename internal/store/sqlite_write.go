@@ -49,7 +49,7 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 	view := &order.View{
 		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Named: make(map[order.NumberKey][]*order.Order, len(w.numbers.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
 		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
-		Destinations: map[string]*order.Destination{},
+		Destinations: map[string]*order.Destination{}, Replaying: map[string]bool{},
 	}
 	for _, k := range w.orders.list {
 		o, err := loadOrder(s.write, k)
@@ -77,6 +77,13 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 		}
 		for _, d := range destinations {
 			view.Destinations[d.Name] = d
+		}
+		err = query(s.write, "SELECT queue FROM cursor WHERE instr(queue, '/') > 0", func(row *sqlite.Stmt) error {
+			view.Replaying[order.QueueName(row.ColumnText(0)).Destination()] = true
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("loading replays: %w", err)
 		}
 	}
 	return view, s.loadWorkOrders(w, view)
@@ -140,24 +147,20 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 	if err := s.writeWorkOrders(w); err != nil {
 		return fmt.Errorf("writing work orders: %w", err)
 	}
-	for _, e := range w.events {
-		if err := s.writeEvent(e, loaded, w); err != nil {
+	for i := range w.events {
+		if err := s.writeEvent(&w.events[i], loaded, w); err != nil {
 			return fmt.Errorf("writing an event: %w", err)
 		}
 	}
 	for _, a := range w.answers {
-		if o, known := loaded[a.Order]; known {
-			if err := exec(s.write, updateAnswer, string(a.Answer), o.ID, a.Event); err != nil {
-				return fmt.Errorf("writing an answer: %w", err)
-			}
-		}
-	}
-	for _, seq := range w.paid {
-		if err := exec(s.write, payEvent, seq); err != nil {
-			return fmt.Errorf("writing what is owed: %w", err)
+		if err := exec(s.write, updateAnswer, string(a.Answer), a.Event); err != nil {
+			return fmt.Errorf("writing an answer: %w", err)
 		}
 	}
 	if err := s.writeDirectory(w); err != nil {
+		return err
+	}
+	if err := s.writeDeliveries(w); err != nil {
 		return err
 	}
 	if w.probe {
@@ -178,10 +181,10 @@ const (
 	insertOrder = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks, locks) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateOrder = "UPDATE orders SET stage = ?, reached = ?, buyer = ?, buyer_open_uid = ?, paid_at = ?, updated_at = ?, refund_due = ?, lines = ?, marks = ?, locks = ? WHERE id = ?"
 	touchOrder  = "UPDATE orders SET updated_at = ? WHERE id = ?"
-	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertEvent = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
-	payEvent     = "UPDATE event SET owed = NULL WHERE seq = ?"
-	updateAnswer = "UPDATE event SET answer = ? WHERE order_id = ? AND id = ?"
+	updateAnswer = "UPDATE event SET answer = ?, asked = 2 WHERE asked = 1 AND id = ?"
+	settleEvent  = "UPDATE event SET place = ?, answer = ?, warnings = ?, asked = 3 WHERE asked = 1 AND id = ?"
 
 	insertWork    = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 	updateWork    = "UPDATE work_order SET type = ?, status = ?, plan_id = ?, order_no = ?, ts = ?, updated_at = ? WHERE id = ?"
@@ -222,30 +225,71 @@ func (s *sqliteStore) writeWorkOrders(w *writes) error {
 	return nil
 }
 
-func (s *sqliteStore) writeEvent(e *order.Event, loaded map[order.Key]*order.Order, w *writes) error {
-	e.Seq = s.nextID.event
+func (s *sqliteStore) writeEvent(e *logged, loaded map[order.Key]*order.Order, w *writes) error {
+	e.Place = s.nextID.event
+	e.Lane = order.EventLane(e.Place)
 	s.nextID.event++
-	var orderID any // NULL: the event concerns no order
-	if o, ok := loaded[e.Order]; ok {
-		orderID = o.ID
+	if !e.final {
+		e.Seq = e.Place
 	}
 	var workOrder any // NULL: it concerns no work order
 	if i, ok := w.workAt[e.WorkOrder]; ok {
 		workOrder = w.work[i].Row
+		e.Lane = order.WorkOrderLane(w.work[i].Row)
+	}
+	var orderID any // NULL: the event concerns no order
+	if o, ok := loaded[e.Order]; ok {
+		orderID = o.ID
+		e.Lane = order.OrderLane(o.ID)
+	}
+	if e.final {
+		err := exec(s.write, settleEvent, e.Place, string(e.Answer), list(e.Warnings), e.ID)
+		e.lost = s.write.Changes() == 0
+		return err
 	}
 	var sealed any // NULL: nothing is
 	if e.Sealed != "" {
 		sealed = s.key.Seal(string(e.Sealed), eventPlace(e.ID))
 	}
-	var owed any // NULL: it is not
-	if e.Owed {
-		owed = 1
-	}
 	insert := insertEvent
 	if e.API == order.EventRefund { // of a line and a payment there is one already
 		insert += " ON CONFLICT DO NOTHING"
 	}
-	return exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed, owed)
+	err := exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed, orNull(e.Owed), orNull(e.Asked))
+	e.lost = s.write.Changes() == 0
+	return err
+}
+
+// orNull stores a claim that seldom holds: NULL when it does not.
+func orNull(is bool) any {
+	if is {
+		return 1
+	}
+	return nil
+}
+
+func (s *sqliteStore) writeDeliveries(w *writes) error {
+	for _, p := range w.progress {
+		if err := s.writeProgress(p); err != nil {
+			return fmt.Errorf("writing progress of %s: %w", p.Queue, err)
+		}
+	}
+	for _, r := range w.retries {
+		if err := s.writeRetry(r); err != nil {
+			return fmt.Errorf("writing a retry: %w", err)
+		}
+	}
+	for _, q := range w.replays {
+		if err := s.writeReplay(q); err != nil {
+			return fmt.Errorf("writing a replay: %w", err)
+		}
+	}
+	for _, p := range w.prunes {
+		if err := s.prune(p); err != nil {
+			return fmt.Errorf("pruning: %w", err)
+		}
+	}
+	return nil
 }
 
 func (s *sqliteStore) writeDirectory(w *writes) error {
@@ -267,6 +311,9 @@ func (s *sqliteStore) writeDirectory(w *writes) error {
 	for name, d := range w.destinations {
 		if err := s.writeDestination(name, d); err != nil {
 			return fmt.Errorf("writing a destination: %w", err)
+		}
+		if err := s.writeQueue(name, d, w.now); err != nil {
+			return fmt.Errorf("writing a destination's queue: %w", err)
 		}
 	}
 	return nil

@@ -28,9 +28,11 @@ type Options struct {
 // Group is what one transaction held.
 type Group struct {
 	Tasks    int
-	Events   []*order.Event // in their order; none of a transaction that failed
+	Events   []*order.Event // in their order; none of a transaction that failed. Their texts must be copied to be kept
 	Duration time.Duration
 	Err      error
+
+	Redirected bool // destinations changed, or what is to be tried again
 }
 
 // Open opens the database of a URL, sqlite:FILE, and brings its schema up to

@@ -1,0 +1,264 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// Dispatcher delivers the log to all destinations that it is delivered to, each by
+// itself. Fields without a comment are required.
+type Dispatcher struct {
+	Store order.Store
+	Guard Guard
+	Clock func() time.Time
+	Log   *slog.Logger
+
+	// Transport carries requests instead of connections of each destination's own; for
+	// tests.
+	Transport http.RoundTripper
+
+	tail       tail
+	redirected chan struct{} // destinations changed, or what is to be tried again
+	made       sync.Once
+
+	mu       sync.Mutex
+	targets  map[string]*target // by destination
+	queues   map[order.QueueName]*queue
+	readers  atomic.Pointer[[]*queue] // the same, for Committed
+	watchers atomic.Int32
+	grown    chan struct{} // closed when the log grows, if anybody watches
+}
+
+// shutdown is how long deliveries that are on their way may take when Run is to end.
+const shutdown = 5 * time.Second
+
+func (d *Dispatcher) make() {
+	d.made.Do(func() {
+		d.redirected = make(chan struct{}, 1)
+		d.targets, d.queues = map[string]*target{}, map[order.QueueName]*queue{}
+		d.readers.Store(&[]*queue{})
+		d.grown = make(chan struct{})
+	})
+}
+
+// Committed hands over what was committed, in its order, and whether destinations
+// changed with it. It is quick.
+func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
+	d.make()
+	if redirected {
+		signal(d.redirected)
+	}
+	if len(events) == 0 {
+		return
+	}
+	queues := *d.readers.Load()
+	d.tail.add(events, len(queues) > 0)
+	for _, q := range queues {
+		if q.hungry.Load() {
+			signal(q.wake)
+		}
+	}
+	if d.watchers.Load() > 0 {
+		d.mu.Lock()
+		close(d.grown)
+		d.grown = make(chan struct{})
+		d.mu.Unlock()
+	}
+}
+
+// Await returns when the log has events behind a place, or with the error of ctx.
+func (d *Dispatcher) Await(ctx context.Context, seq int64) error {
+	d.make()
+	d.watchers.Add(1)
+	defer d.watchers.Add(-1)
+	for {
+		d.mu.Lock()
+		grown := d.grown
+		d.mu.Unlock()
+		if d.tail.end() > seq {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Run delivers until ctx ends; what is on its way then has a moment to arrive.
+func (d *Dispatcher) Run(ctx context.Context) {
+	d.make()
+	delivering, breakOff := context.WithCancel(context.WithoutCancel(ctx))
+	defer breakOff()
+	for ctx.Err() == nil {
+		if err := d.sync(ctx, delivering); err != nil && ctx.Err() == nil {
+			d.Log.Warn("destinations could not be read; trying again", "error", err)
+			pause(ctx, readAgain)
+			continue
+		}
+		select {
+		case <-d.redirected:
+		case <-ctx.Done():
+		}
+	}
+	late := time.AfterFunc(shutdown, breakOff)
+	defer late.Stop()
+	d.mu.Lock()
+	queues := d.queues
+	d.queues = map[order.QueueName]*queue{}
+	d.readers.Store(&[]*queue{})
+	d.mu.Unlock()
+	for _, q := range queues {
+		q.ended.Wait()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, t := range d.targets {
+		t.route.Load().close()
+	}
+}
+
+// sync starts, changes and ends queues so that they are what the store says.
+func (d *Dispatcher) sync(ctx, delivering context.Context) error {
+	destinations, err := d.Store.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	stored, err := d.Store.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, declared := range destinations {
+		if !declared.Wait {
+			d.redirect(declared)
+		}
+	}
+	kept := map[order.QueueName]bool{}
+	for _, s := range stored {
+		kept[s.Name] = d.targets[s.Name.Destination()] != nil
+		q := d.queues[s.Name]
+		if q != nil && q.epoch != s.Epoch { // another of the name
+			d.end(q)
+			q = nil
+		}
+		if kept[s.Name] && q == nil {
+			if err := d.begin(ctx, delivering, s); err != nil {
+				return err
+			}
+		}
+	}
+	for name, q := range d.queues {
+		if !kept[name] {
+			d.end(q)
+		}
+	}
+	for name, t := range d.targets {
+		if !slices.ContainsFunc(destinations, func(declared *order.Destination) bool { return declared.Name == name && !declared.Wait }) {
+			t.route.Load().close()
+			delete(d.targets, name)
+		}
+	}
+	readers := make([]*queue, 0, len(d.queues))
+	for _, q := range d.queues {
+		readers = append(readers, q)
+	}
+	d.readers.Store(&readers)
+	for _, q := range readers { // what is to be tried may have changed
+		q.mu.Lock()
+		q.due = time.Time{}
+		q.mu.Unlock()
+		signal(q.wake)
+	}
+	return nil
+}
+
+// redirect makes deliveries to a destination go where it is declared now.
+func (d *Dispatcher) redirect(declared *order.Destination) {
+	t := d.targets[declared.Name]
+	if t == nil {
+		t = &target{clock: d.Clock}
+		t.wake = func() { d.wake(declared.Name) }
+		d.targets[declared.Name] = t
+	}
+	old := t.route.Load()
+	if old != nil && old.Destination == declared {
+		return
+	}
+	t.route.Store(d.routeOf(declared))
+	if old != nil {
+		old.close()
+		t.forgive()
+	}
+}
+
+// wake wakes the queues of a destination.
+func (d *Dispatcher) wake(name string) {
+	for _, q := range *d.readers.Load() {
+		if q.name.Destination() == name {
+			signal(q.wake)
+		}
+	}
+}
+
+// begin starts a queue.
+func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error {
+	places, err := d.Store.Done(ctx, s.Name)
+	if err != nil {
+		return fmt.Errorf("queue %s: %w", s.Name, err)
+	}
+	q := &queue{
+		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq, stored: s.Seq, blocked: s.Blocked,
+		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
+		lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
+	}
+	for _, seq := range places {
+		q.done[seq] = true
+	}
+	ctx, q.stop = context.WithCancel(ctx)
+	q.ended.Go(func() { q.run(ctx, delivering) })
+	q.ended.Go(func() { q.record(ctx) })
+	d.queues[s.Name] = q
+	return nil
+}
+
+// end ends a queue that is no more. What is on its way arrives or does not; nothing of it
+// is stored.
+func (d *Dispatcher) end(q *queue) {
+	q.stop()
+	delete(d.queues, q.name)
+}
+
+// Condition describes a destination; it is zero when nothing is delivered to it.
+func (d *Dispatcher) Condition(name string) order.Condition {
+	d.make()
+	d.mu.Lock()
+	t := d.targets[name]
+	d.mu.Unlock()
+	if t == nil {
+		return order.Condition{}
+	}
+	return t.condition()
+}
+
+// OnTheirWay lists the places of the events that are being delivered by a queue.
+func (d *Dispatcher) OnTheirWay(name order.QueueName) map[int64]bool {
+	d.make()
+	d.mu.Lock()
+	q := d.queues[name]
+	d.mu.Unlock()
+	if q == nil {
+		return nil
+	}
+	return q.onTheirWay()
+}

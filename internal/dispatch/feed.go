@@ -1,0 +1,393 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// How much is read of the log at a time: by the cursor, and of one lane that comes back.
+const (
+	pageEvents = 256
+	laneEvents = 16
+)
+
+// Pauses of a reader: after the store did not answer, between two records of a cursor
+// that passes events of others, and when nothing is to be done.
+const (
+	readAgain = time.Second
+	passEvery = time.Second
+	idlePause = time.Minute
+)
+
+// run reads until ctx ends.
+func (q *queue) run(ctx, delivering context.Context) {
+	for ctx.Err() == nil {
+		wait, err := q.turn(ctx, delivering)
+		if err != nil && ctx.Err() == nil {
+			q.Log.Warn("the log could not be read; trying again", "destination", q.name, "error", err)
+			wait = readAgain
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+		case <-q.wake:
+		case <-t.C:
+		}
+		t.Stop()
+	}
+	q.mu.Lock()
+	q.stopped = true
+	q.mu.Unlock()
+	close(q.unread)
+}
+
+// turn reads what there is room for and what is due, and starts workers. It returns how
+// long nothing else will be to do.
+func (q *queue) turn(ctx, delivering context.Context) (wait time.Duration, err error) {
+	if q.target.route.Load().Disabled {
+		return idlePause, nil
+	}
+	for more := true; more; {
+		if more, err = q.feed(ctx); err != nil {
+			return 0, err
+		}
+		q.start(delivering)
+	}
+	if err := q.load(ctx); err != nil {
+		return 0, err
+	}
+	if err := q.thaw(ctx); err != nil {
+		return 0, err
+	}
+	q.resolve(q.Clock())
+	q.start(delivering)
+	return q.untilNext(), nil
+}
+
+// untilNext is how long nothing will be to do, unless something comes.
+func (q *queue) untilNext() time.Duration {
+	now := q.Clock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wait := idlePause
+	until := func(at time.Time) {
+		if !at.IsZero() {
+			wait = min(wait, max(0, at.Sub(now)))
+		}
+	}
+	until(q.due)
+	if len(q.ready)+len(q.stalled)+len(q.suspects) > 0 {
+		until(q.target.probeAt())
+	}
+	if len(q.suspects) > 0 { // another queue of the destination may have the answer
+		until(now.Add(readAgain))
+	}
+	if q.read > q.stored && len(q.window) == 0 {
+		if now.Sub(q.storedAt) >= passEvery {
+			signal(q.dirty)
+		}
+		until(now.Add(passEvery))
+	}
+	if q.upTo > 0 && q.read >= q.upTo && len(q.window)+len(q.lanes)+q.blocked == 0 && !q.pending.end && !q.over {
+		q.pending.end = true
+		signal(q.dirty)
+	}
+	return wait
+}
+
+// room is how many events the window has room for.
+func (q *queue) room() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.window) > 0 && q.window[0].settled && q.window[0].recorded {
+		q.window = q.window[1:]
+	}
+	if q.bytes >= maxBytes || q.upTo > 0 && q.read >= q.upTo {
+		return 0
+	}
+	return q.capacity() - len(q.window)
+}
+
+// feed reads the next part of the log into the window, and reports whether there may be
+// more to read.
+func (q *queue) feed(ctx context.Context) (more bool, err error) {
+	q.hungry.Store(true) // whatever comes from now on, wakes
+	n := min(q.room(), pageEvents)
+	if n <= 0 {
+		q.hungry.Store(false)
+		return false, nil
+	}
+	entries, upTo, err := q.behind(ctx, n)
+	if err != nil {
+		return false, err
+	}
+	if len(entries) == 0 && upTo <= q.read {
+		return false, nil
+	}
+	d := q.target.route.Load().Destination
+	taken := entries[:0:0]
+	for _, e := range entries {
+		if !q.done[e.Place] && d.Takes(e.Event) {
+			taken = append(taken, e)
+		}
+	}
+	for {
+		stale, err := q.admit(ctx, d, taken, upTo)
+		if !stale || err != nil {
+			return true, err
+		}
+	}
+}
+
+// behind returns the next events of the log, and the place up to which they are all.
+func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64, err error) {
+	entries, base, ok := q.tail.behind(q.read, n)
+	if ok {
+		if len(entries) > 0 {
+			return q.within(entries)
+		}
+		return nil, q.read, nil
+	}
+	if base == 0 {
+		if base, err = q.Store.Head(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	if q.upTo > 0 {
+		base = min(base, q.upTo)
+	}
+	if base <= q.read {
+		return nil, q.read, nil
+	}
+	events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), After: q.read, UpTo: base, Limit: n})
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, e := range events {
+		entries = append(entries, newEntry(e))
+	}
+	if !more {
+		return entries, base, nil
+	}
+	return entries, entries[len(entries)-1].Place, nil
+}
+
+// within cuts what lies behind the end of a replay.
+func (q *queue) within(entries []*entry) ([]*entry, int64, error) {
+	upTo := entries[len(entries)-1].Place
+	if q.upTo > 0 && upTo > q.upTo {
+		for len(entries) > 0 && entries[len(entries)-1].Place > q.upTo {
+			entries = entries[:len(entries)-1]
+		}
+		upTo = q.upTo
+	}
+	return entries, upTo, nil
+}
+
+// opens reports whether the destination is told secret parameters: cards, by the call
+// that they belong to.
+func (q *queue) opens() bool { return q.target.route.Load().Kind == order.KindSuning }
+
+// admit puts events into the window, but for those of blocked lanes. It is stale when
+// those changed while they were looked up.
+func (q *queue) admit(ctx context.Context, d *order.Destination, entries []*entry, upTo int64) (stale bool, err error) {
+	laneOf := func(e *entry) order.Lane {
+		if d.Unordered {
+			return order.EventLane(e.Place)
+		}
+		return e.Lane
+	}
+	q.mu.Lock()
+	changes, ask := q.changes, q.blocked > 0 && len(entries) > 0
+	q.mu.Unlock()
+	var blocked map[order.Lane]bool
+	if ask {
+		lanes := make([]order.Lane, len(entries))
+		for i, e := range entries {
+			lanes[i] = laneOf(e)
+		}
+		if blocked, err = q.Store.BlockedOf(ctx, q.name, lanes); err != nil {
+			return false, err
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.changes != changes {
+		return true, nil
+	}
+	for _, e := range entries {
+		key := laneOf(e)
+		l := q.lanes[key]
+		switch {
+		case l == nil && blocked[key], l != nil && l.thawed && l.state != laneClosing: // it is found by the lane, later
+			continue
+		case l == nil:
+			l = &lane{key: key}
+			q.lanes[key] = l
+			q.ready = append(q.ready, l)
+		}
+		it := &item{entry: e}
+		l.items = append(l.items, it)
+		q.window = append(q.window, it)
+		q.bytes += it.size
+	}
+	q.read = upTo
+	for seq := range q.done {
+		if seq <= upTo {
+			delete(q.done, seq)
+		}
+	}
+	return false, nil
+}
+
+// maxThawed is how many lanes that come back may be in memory at a time: half of the
+// places that the destination has.
+func (q *queue) maxThawed() int { return max(1, q.target.route.Load().InFlight()/2) }
+
+// thaw brings back lanes and dead deliveries whose time has come.
+func (q *queue) thaw(ctx context.Context) error {
+	now := q.Clock()
+	q.mu.Lock()
+	room := q.maxThawed() - q.thawed - len(q.retried)
+	inMemory := q.thawed + len(q.retried) + len(q.pending.frozen)
+	due := q.due
+	q.mu.Unlock()
+	if room <= 0 || due.After(now) {
+		return nil
+	}
+	blocked, dead, next, err := q.Store.Due(ctx, q.name, now, inMemory+room)
+	if err != nil {
+		return err
+	}
+	if next.IsZero() {
+		next = now.Add(idlePause)
+	}
+	if len(blocked) >= inMemory+room || len(dead) >= inMemory+room { // there may be more
+		next = now.Add(readAgain)
+	}
+	q.mu.Lock()
+	q.due = next
+	q.mu.Unlock()
+	for _, b := range blocked {
+		if err := q.bringBack(ctx, b); err != nil {
+			return err
+		}
+	}
+	for _, d := range dead {
+		if err := q.retry(ctx, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// known reports whether a lane is in memory, or there is no room for another.
+func (q *queue) known(key order.Lane) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lanes[key] != nil || q.thawed+len(q.retried) >= q.maxThawed()
+}
+
+// bringBack takes a blocked lane into memory.
+func (q *queue) bringBack(ctx context.Context, b order.Blocked) error {
+	if q.known(b.Lane) {
+		return nil
+	}
+	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, last: b.Seq - 1, state: laneLoading}
+	q.mu.Lock()
+	q.lanes[b.Lane] = l
+	q.thawed++
+	q.mu.Unlock()
+	err := q.extend(ctx, l, b.Seq)
+	if err != nil {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		delete(q.lanes, b.Lane)
+		q.thawed--
+	}
+	return err
+}
+
+// load reads on for the lanes that want it.
+func (q *queue) load(ctx context.Context) error {
+	for {
+		q.mu.Lock()
+		if len(q.loading) == 0 {
+			q.mu.Unlock()
+			return nil
+		}
+		l := q.loading[0]
+		q.mu.Unlock()
+		if err := q.extend(ctx, l, 0); err != nil {
+			return err
+		}
+		q.mu.Lock()
+		q.loading = q.loading[1:]
+		q.mu.Unlock()
+	}
+}
+
+// extend reads the next events of a thawed lane, whose row begins at a place; 0: at one
+// that was delivered. When there are none up to where the cursor has read, the lane is
+// closed: whatever follows comes by the cursor.
+func (q *queue) extend(ctx context.Context, l *lane, first int64) error {
+	d := q.target.route.Load().Destination
+	var items []*item
+	for len(items) == 0 {
+		events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), Lane: l.key, After: l.last, UpTo: q.read, Limit: laneEvents})
+		if err != nil {
+			return err
+		}
+		for _, e := range events {
+			l.last = e.Place
+			if d.Takes(e) {
+				items = append(items, &item{entry: newEntry(e), outside: true})
+			}
+		}
+		if !more {
+			break
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(items) == 0 {
+		l.state = laneClosing
+		q.pending.free(l)
+		signal(q.dirty)
+		return nil
+	}
+	if items[0].Place != first {
+		l.attempts = 0
+		q.pending.block(order.Blocked{Lane: l.key, Seq: items[0].Place, NextAt: q.Clock()})
+	}
+	l.items, l.state = items, laneReady
+	q.ready = append(q.ready, l)
+	return nil
+}
+
+// retry takes a dead delivery into memory that is to be tried again.
+func (q *queue) retry(ctx context.Context, d order.Dead) error {
+	q.mu.Lock()
+	known := q.retried[d.Seq] != nil || q.thawed+len(q.retried) >= q.maxThawed()
+	q.mu.Unlock()
+	if known {
+		return nil
+	}
+	events, _, err := q.Store.Events(ctx, order.EventFilter{Seq: d.Seq, Settled: true, Sealed: q.opens(), Limit: 1})
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(events) == 0 { // it was pruned
+		q.pending.revived = append(q.pending.revived, d.Seq)
+		signal(q.dirty)
+		return nil
+	}
+	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, last: d.Seq, items: []*item{{entry: newEntry(events[0]), outside: true}}}
+	q.retried[d.Seq] = l
+	q.ready = append(q.ready, l)
+	return nil
+}

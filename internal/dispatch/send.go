@@ -1,0 +1,246 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+type readCloser = io.ReadCloser
+
+// sender brings events to a destination.
+type sender interface {
+	// send tries to deliver an event, once.
+	send(ctx context.Context, e *entry, now time.Time) outcome
+	// close lets connections go that are not in use.
+	close()
+}
+
+// routeOf says how a destination is reached.
+func (d *Dispatcher) routeOf(declared *order.Destination) *route {
+	r := &route{Destination: declared}
+	p := poster{d.client(declared)}
+	switch declared.Kind {
+	case order.KindWebhook:
+		r.sender = &webhooks{p, declared}
+	case order.KindNATS:
+		r.sender = newStream(declared, d.Guard)
+	default:
+		r.sender = &relay{p, declared}
+	}
+	return r
+}
+
+// idleTimeout is how long a connection is kept that nothing is sent on.
+const idleTimeout = 30 * time.Second
+
+// client makes the client by which a destination's deliveries travel: with connections
+// of its own, so that no other waits for them. It follows no redirect.
+func (d *Dispatcher) client(declared *order.Destination) *http.Client {
+	transport := d.Transport
+	if transport == nil {
+		dialer := &net.Dialer{Timeout: connectTimeout, Control: d.Guard.control}
+		transport = &http.Transport{
+			DialContext: dialer.DialContext, MaxIdleConns: declared.InFlight(), MaxIdleConnsPerHost: declared.InFlight(), IdleConnTimeout: idleTimeout,
+			TLSHandshakeTimeout: connectTimeout, MaxResponseHeaderBytes: MaxAnswer, DisableCompression: true,
+		}
+	}
+	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// poster sends requests and reads answers.
+type poster struct{ http *http.Client }
+
+func (p poster) close() { p.http.CloseIdleConnections() }
+
+// answer is an HTTP answer that says something about the event.
+type answer struct {
+	status int
+	body   string
+}
+
+// post sends a request. When ok is false the outcome says why the answer, or that there
+// is none, is about the destination.
+func (p poster) post(r *http.Request, now time.Time) (a answer, o outcome, ok bool) {
+	response, err := p.http.Do(r)
+	if err != nil {
+		return a, unreached(err), false
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer))
+	if err != nil {
+		return a, unreached(err), false
+	}
+	_, _ = io.CopyN(io.Discard, response.Body, 1) // the end, so that the connection is used again
+	a = answer{response.StatusCode, wire.InUTF8(response.Header.Get("Content-Type"), string(body))}
+	if o, about := statusOutcome(a.status, response.Header, now); about {
+		o.body = a.body
+		return a, o, false
+	}
+	return a, o, true
+}
+
+// relay makes the same call to the real platform, or the reverse call to a merchant.
+type relay struct {
+	poster
+	declared *order.Destination
+}
+
+func (y *relay) send(ctx context.Context, e *entry, now time.Time) outcome {
+	api, known := contract.ByMethod(e.API)
+	if !known {
+		return outcome{verdict: refused, reason: "no API of the platform"}
+	}
+	params, err := paramsOf(api, e.Event)
+	if err != nil {
+		return outcome{verdict: refused, reason: "the event cannot be read: " + err.Error()}
+	}
+	request, err := requestOf(api, params)
+	if err != nil {
+		return outcome{verdict: refused, reason: "the call cannot be made: " + err.Error()}
+	}
+	session := y.declared.SessionOf(e.Order.Seller)
+	if session == "" {
+		session = e.Session
+	}
+	if session == "" && api.Session == contract.Required {
+		return outcome{verdict: failed, reason: "the destination has no session of seller " + e.Order.Seller + "; declare it in sessions"}
+	}
+	r, err := sealed(ctx, y.declared, api, params, request, session, now)
+	if err != nil {
+		return outcome{verdict: refused, reason: "the call cannot be made: " + err.Error()}
+	}
+	r.Header[retryable] = nil
+	a, o, ok := y.post(r, now)
+	if !ok {
+		return o
+	}
+	if a.status != http.StatusOK { // platforms answer everything with 200: this is something in between
+		return outcome{verdict: unsure, status: a.status, body: a.body, reason: "HTTP " + http.StatusText(a.status) + " is no answer of the platform"}
+	}
+	reply, err := unseal(y.declared.Kind, api, []byte(a.body))
+	o = platformOutcome(api, request, reply, err)
+	o.status, o.body = a.status, a.body
+	return o
+}
+
+// requestOf reads a request from the parameters that an event keeps.
+func requestOf(api *contract.API, params []contract.Param) (any, error) {
+	if api.Protocol != contract.Suning {
+		return api.Decode(func(name string) (string, bool) {
+			for _, p := range params {
+				if p.Name == name {
+					return p.Value, true
+				}
+			}
+			return "", false
+		})
+	}
+	content := &contract.Node{Kind: contract.ObjectNode}
+	for _, p := range params {
+		n := &contract.Node{Text: p.Value}
+		if row, ok := api.Field(p.Name); ok && row.Fields != nil {
+			var err error
+			if n, err = contract.ParseJSON(p.Value); err != nil {
+				return nil, err
+			}
+		}
+		content.Parts = append(content.Parts, contract.Part{Name: p.Name, Node: n})
+	}
+	return api.DecodeNode(content)
+}
+
+// sealed signs a call of a destination's kind.
+func sealed(ctx context.Context, d *order.Destination, api *contract.API, params []contract.Param, request any, session contract.Secret, now time.Time) (*http.Request, error) {
+	if d.Kind == order.KindQimen {
+		s, err := wire.SPI{}.Seal(ctx, wire.Message{URL: d.URL, AppKey: d.AppKey, Target: d.AppKey, Secret: d.Secret, API: api, Time: now}, request)
+		return s.Request, err
+	}
+	protocol := wire.Of(api)
+	target, err := protocol.Target(d.URL)
+	if err != nil {
+		return nil, err
+	}
+	s, err := protocol.Seal(ctx, wire.Message{
+		URL: target, AppKey: d.AppKey, Secret: d.Secret, Session: session, API: api, Params: params,
+		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: now,
+	})
+	return s.Request, err
+}
+
+// unseal reads an answer of a destination's kind.
+func unseal(kind order.DestinationKind, api *contract.API, body []byte) (any, error) {
+	if kind == order.KindQimen {
+		return wire.SPI{}.Unseal(api, body)
+	}
+	return wire.Of(api).Unseal(api, body)
+}
+
+// shortSecret is how long a text must be to be hidden wherever it occurs.
+const shortSecret = 4
+
+// masked hides what must not be kept of a destination's answer: what it was sent that is
+// secret.
+func (r *route) masked(text string, e *entry) string {
+	if text == "" {
+		return text
+	}
+	var pairs []string
+	hide := func(secret string) {
+		if len(secret) >= shortSecret && strings.Contains(text, secret) {
+			pairs = append(pairs, secret, contract.Masked)
+		}
+	}
+	hide(string(r.Secret))
+	hide(string(r.OldSecret))
+	hide(string(r.Session))
+	for _, session := range r.Sessions {
+		hide(string(session))
+	}
+	if e != nil {
+		hide(string(e.Session))
+		for _, secret := range secretsOf(e.Event) {
+			hide(secret)
+		}
+	}
+	if pairs == nil {
+		return text
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// secretsOf lists the texts within the secret parameters of an event.
+func secretsOf(e *order.Event) (texts []string) {
+	if e.Sealed == "" {
+		return nil
+	}
+	var values map[string]string
+	if json.Unmarshal([]byte(e.Sealed), &values) != nil {
+		return nil
+	}
+	for _, value := range values {
+		texts = append(texts, value)
+		if n, err := contract.ParseJSON(value); err == nil {
+			texts = appendTexts(texts, n)
+		}
+	}
+	return texts
+}
+
+func appendTexts(texts []string, n *contract.Node) []string {
+	if n.Kind == contract.TextNode {
+		texts = append(texts, n.Text)
+	}
+	for _, part := range n.Parts {
+		texts = appendTexts(texts, part.Node)
+	}
+	return texts
+}

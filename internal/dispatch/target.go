@@ -1,0 +1,188 @@
+package dispatch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// Pauses between the probes of a destination that is down: the first, and the longest.
+// Each is twice the one before.
+const (
+	firstProbe = time.Second
+	lastProbe  = time.Minute
+)
+
+// manyFailures is after how many tries without an answer, and none with one in between,
+// a destination is down.
+const manyFailures = 5
+
+// target is a destination as all of its queues see it: how it is reached, how many
+// deliveries are on their way, and whether it is there at all.
+type target struct {
+	clock func() time.Time
+	route atomic.Pointer[route]
+	wake  func() // the queues: there may be something to do
+
+	mu       sync.Mutex
+	inFlight int
+	begun    uint64 // tries, so far
+	answered uint64 // the last of them that the destination answered
+	failures int    // since then
+	down     bool
+	probing  bool
+	pause    time.Duration // before the probe that comes next
+	until    time.Time     // when it comes
+	reason   string        // why it is down
+	since    time.Time
+}
+
+// route is how a destination is reached, as it is declared now.
+type route struct {
+	*order.Destination
+	sender
+}
+
+// enter takes a place for a delivery. Of a destination that is down there is one, from
+// time to time: a probe.
+func (t *target) enter() (probe, ok bool) {
+	r := t.route.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case r.Disabled || t.inFlight >= r.InFlight():
+		return false, false
+	case !t.down:
+	case t.probing || t.clock().Before(t.until):
+		return false, false
+	default:
+		t.probing, probe = true, true
+	}
+	t.inFlight++
+	return probe, true
+}
+
+// leave gives a place back.
+func (t *target) leave(probe bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.inFlight--
+	if probe {
+		t.probing = false
+	}
+}
+
+// forgive forgets that the destination failed: it is declared anew.
+func (t *target) forgive() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down, t.failures, t.pause, t.reason = false, 0, 0, ""
+}
+
+// stays reports whether a place may be kept for another delivery.
+func (t *target) stays() bool {
+	r := t.route.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.down && !r.Disabled && t.inFlight <= r.InFlight()
+}
+
+// begin numbers a try.
+func (t *target) begin() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begun++
+	return t.begun
+}
+
+// heard notes that the destination answered a try. It returns whether it was down.
+func (t *target) heard(try uint64) (was bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.answered, t.failures = max(t.answered, try), 0
+	was = t.down
+	if was {
+		t.down, t.pause, t.reason = false, 0, ""
+	}
+	return was
+}
+
+// silent notes a try without an answer. When there are many of them, or nothing else is
+// on its way that could tell the event from the destination, the destination is down. It
+// returns the number of the last try, and whether it is down only now.
+func (t *target) silent(o outcome, probe, alone bool) (mark uint64, fell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failures++
+	if t.down || t.failures >= manyFailures || alone && t.inFlight <= 1 {
+		fell = t.fall(o, probe)
+	}
+	return t.begun, fell
+}
+
+// stop notes that the destination failed. It returns whether it is down only now.
+func (t *target) stop(o outcome, probe bool) (fell bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.fall(o, probe)
+}
+
+// fall puts the next probe off; t.mu is held.
+func (t *target) fall(o outcome, probe bool) (fell bool) {
+	now := t.clock()
+	if t.down && !probe { // one of many that were on their way
+		t.until = later(t.until, now.Add(o.pause))
+		return false
+	}
+	if fell = !t.down; fell {
+		t.since = now
+	}
+	t.down, t.reason = true, o.reason
+	t.pause = min(max(2*t.pause, firstProbe), lastProbe)
+	t.until = now.Add(max(t.pause, o.pause))
+	return fell
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// settled reports whether the destination answered a try that began after the mark.
+func (t *target) settled(mark uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.answered > mark
+}
+
+// idle reports whether nothing is on its way, and whether the destination answered since
+// it last did not.
+func (t *target) idle() (is, heard bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.inFlight == 0, t.failures == 0
+}
+
+// probeAt is when the next probe comes; zero when the destination is not down.
+func (t *target) probeAt() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.down {
+		return time.Time{}
+	}
+	return t.until
+}
+
+// condition describes the destination.
+func (t *target) condition() order.Condition {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.down {
+		return order.Condition{}
+	}
+	return order.Condition{Down: true, Reason: t.reason, Since: t.since, Probe: t.until}
+}

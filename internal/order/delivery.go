@@ -1,0 +1,244 @@
+package order
+
+import (
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// Lane names whose events a destination gets one after the other: an order's, a work
+// order's where no order is known, or an event of its own.
+type Lane int64
+
+// The kinds of lanes: the last two bits.
+const (
+	laneOrder = iota
+	laneWorkOrder
+	laneEvent
+)
+
+// OrderLane is the lane of an order, by the store's id of it.
+func OrderLane(id int64) Lane { return Lane(id<<2 | laneOrder) }
+
+// WorkOrderLane is the lane of a work order, by its row.
+func WorkOrderLane(row int64) Lane { return Lane(row<<2 | laneWorkOrder) }
+
+// EventLane is the lane of an event that is nobody's.
+func EventLane(seq int64) Lane { return Lane(seq<<2 | laneEvent) }
+
+// Order returns the order whose lane it is, and WorkOrder and Event the same of theirs;
+// 0 when it is not.
+func (l Lane) Order() int64     { return l.id(laneOrder) }
+func (l Lane) WorkOrder() int64 { return l.id(laneWorkOrder) }
+func (l Lane) Event() int64     { return l.id(laneEvent) }
+
+func (l Lane) id(kind Lane) int64 {
+	if l&3 != kind {
+		return 0
+	}
+	return int64(l >> 2)
+}
+
+// QueueName names a destination's place in the log: the destination itself, or a replay
+// for it.
+type QueueName string
+
+const replaySuffix = "/replay" // no name of a destination has a slash
+
+// ReplayOf names the replay for a destination.
+func ReplayOf(destination string) QueueName { return QueueName(destination + replaySuffix) }
+
+// Destination is the destination whose queue it is.
+func (n QueueName) Destination() string { return strings.TrimSuffix(string(n), replaySuffix) }
+
+// Replay reports whether it is a replay's.
+func (n QueueName) Replay() bool { return strings.HasSuffix(string(n), replaySuffix) }
+
+// Queue is a destination's place in the log: a cursor, and what deviates from it.
+type Queue struct {
+	Name  QueueName
+	Epoch int64 // tells it from an earlier one of the name
+	Start int64 // nothing up to here was ever owed
+	Seq   int64 // the cursor: everything up to here is settled, but for blocked lanes
+	UpTo  int64 // where a replay ends; 0: it does not
+
+	Blocked int // lanes
+}
+
+// Blocked is a lane whose first owed event waits for its next attempt, or for a person.
+// What follows it in the lane waits behind it.
+type Blocked struct {
+	Lane     Lane
+	Seq      int64 // of the first event that is owed
+	Attempts int   // that it has used up
+	NextAt   time.Time
+	Held     bool // for a person
+	Reason   string
+}
+
+// Dead is a delivery that is given up, unless it is being retried.
+type Dead struct {
+	Seq      int64
+	Lane     Lane
+	Reason   string
+	At       time.Time
+	Attempts int       // used up, since it was last retried
+	NextAt   time.Time // of its next attempt; zero: there is none
+}
+
+// Attempt is one try of a delivery.
+type Attempt struct {
+	Seq     int64
+	At      time.Time
+	Status  int // of the HTTP answer; 0: there was none
+	Latency time.Duration
+	Body    string // of the answer, or why there is none
+}
+
+// KeptAttempts is how many attempts of a delivery are kept.
+const KeptAttempts = 10
+
+// Progress is what changed in a queue since it was last stored. Lists are applied in the
+// order of the fields.
+type Progress struct {
+	Queue    QueueName
+	Epoch    int64
+	Seq      int64     // the cursor; it never goes back
+	Done     []int64   // delivered above the cursor
+	Freed    []Lane    // blocked no more
+	Blocked  []Blocked // added or replaced
+	Revived  []int64   // delivered although they were dead
+	Dead     []Dead    // added or replaced
+	Forget   []int64   // delivered: their attempts go
+	Attempts []Attempt // to be added
+	End      bool      // a replay is over
+}
+
+// Empty reports whether there is nothing to store but, maybe, the cursor.
+func (p *Progress) Empty() bool {
+	return len(p.Done)+len(p.Freed)+len(p.Blocked)+len(p.Revived)+len(p.Dead)+len(p.Forget)+len(p.Attempts) == 0 && !p.End
+}
+
+// RecordProgress makes the task that stores progress.
+func RecordProgress(p Progress) *Task {
+	return &Task{Decide: func(*View) (Decision, error) { return Decision{Progress: []Progress{p}}, nil }}
+}
+
+// RetryPauses are between the attempts of an event that fails while others get through.
+// After the last one it is dead.
+var RetryPauses = []time.Duration{
+	5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, 2 * time.Hour, 6 * time.Hour, 12 * time.Hour, 24 * time.Hour,
+}
+
+// retryJitter is how much a pause may be longer, as a share: events that failed together
+// are not retried together.
+const retryJitter = 0.2
+
+// RetryAfter is the pause after so many attempts, and false when there is no further one.
+func RetryAfter(attempts int) (time.Duration, bool) {
+	if attempts > len(RetryPauses) {
+		return 0, false
+	}
+	pause := RetryPauses[max(attempts, 1)-1]
+	return pause + time.Duration(rand.Float64()*retryJitter*float64(pause)), true
+}
+
+// DeliveryState is how far a delivery has come.
+type DeliveryState string
+
+// The states of a delivery. All are derived: of the cursor and what deviates from it.
+const (
+	DeliveryPending  DeliveryState = "pending"   // the destination has not got to it, or it waits behind another of its order
+	DeliveryInFlight DeliveryState = "in_flight" // it is on its way
+	DeliveryDone     DeliveryState = "done"
+	DeliveryRetrying DeliveryState = "retrying" // it failed and waits for its next attempt
+	DeliveryHeld     DeliveryState = "held"     // it is given up, and its order waits for a person
+	DeliveryDead     DeliveryState = "dead"     // it is given up, and its order went on
+)
+
+// DeliveryStates lists them.
+var DeliveryStates = []DeliveryState{DeliveryPending, DeliveryInFlight, DeliveryDone, DeliveryRetrying, DeliveryHeld, DeliveryDead}
+
+// Delivery is an event that is owed to a destination, or was.
+type Delivery struct {
+	Queue    QueueName
+	Event    *Event
+	State    DeliveryState
+	Attempts int
+	NextAt   time.Time
+	Reason   string
+	Last     []Attempt
+}
+
+// DeliveryFilter selects deliveries of one destination. Those without a state are the
+// whole log, as far as it is or was owed.
+type DeliveryFilter struct {
+	Queue  QueueName
+	States []DeliveryState // retrying, held, dead; none: all
+	After  int64           // Place
+	Limit  int
+}
+
+// Owing is how much a destination is behind.
+type Owing struct {
+	Destination string
+	Lag         int64 // events between its cursor and the end of the log
+	Retrying    int
+	Held        int
+	Dead        int
+}
+
+// Condition is how a destination is doing.
+type Condition struct {
+	Down   bool
+	Reason string    // why it is
+	Since  time.Time // when it was found to be
+	Probe  time.Time // when it is tried next
+}
+
+// Trial is what came of trying a destination with something of no consequence.
+type Trial struct {
+	Good    bool
+	Status  int // of the HTTP answer; 0: there was none
+	Latency time.Duration
+	Reason  string // why it is not good, or what the answer means
+	Body    string
+}
+
+// Totals count the ledger.
+type Totals struct{ Events, Orders, WorkOrders int64 }
+
+// RetryDeliveries makes the task that retries deliveries of a destination that are held
+// or dead, or that wait for their next attempt, from the first attempt on. A single one
+// is refused with ErrNotFound or with a Conflict when there is nothing to retry.
+func RetryDeliveries(r Retry) *Task {
+	return &Task{Decide: func(v *View) (Decision, error) {
+		r.At = v.Now
+		return Decision{Retries: []Retry{r}}, nil
+	}}
+}
+
+// Retry is a wish that deliveries be tried again, or that one be given up for good.
+type Retry struct {
+	Queue QueueName
+	Seqs  []int64
+	Skip  bool // give up what is held or waits for an attempt: its order goes on
+	At    time.Time
+}
+
+// Replay makes the task that delivers part of the log to a destination again, beside
+// its cursor: what follows the place after, up to and including upTo (0: what the log
+// has now). It refuses with ErrNotFound, or with a Conflict when one is under way.
+func Replay(destination string, after, upTo int64) *Task {
+	return &Task{Destinations: true, Decide: func(v *View) (Decision, error) {
+		switch d := v.Destinations[destination]; {
+		case d == nil:
+			return Decision{}, ErrNotFound
+		case d.Wait:
+			return Decision{}, &Conflict{Text: "the destination answers calls; nothing is delivered to it"}
+		case v.Replaying[destination]:
+			return Decision{}, &Conflict{Text: "a replay for the destination is under way; wait for its end"}
+		}
+		return Decision{Replays: []Queue{{Name: ReplayOf(destination), Epoch: v.Now.UnixNano(), Start: after, Seq: after, UpTo: upTo}}}, nil
+	}}
+}
