@@ -14,11 +14,12 @@ const (
 )
 
 // Pauses of a reader: after the store did not answer, between two records of a cursor
-// that passes events of others, and when nothing is to be done.
+// that passes events of others, when nothing is to be done, and the least.
 const (
-	readAgain = time.Second
-	passEvery = time.Second
-	idlePause = time.Minute
+	readAgain  = time.Second
+	passEvery  = time.Second
+	idlePause  = time.Minute
+	leastPause = 5 * time.Millisecond
 )
 
 // run reads until ctx ends.
@@ -74,12 +75,15 @@ func (q *queue) untilNext() time.Duration {
 	wait := idlePause
 	until := func(at time.Time) {
 		if !at.IsZero() {
-			wait = min(wait, max(0, at.Sub(now)))
+			wait = min(wait, max(leastPause, at.Sub(now)))
 		}
 	}
-	until(q.due)
+	if q.thawed+len(q.retried) < q.maxThawed() { // else there is room when one of them has been stored
+		until(q.due)
+	}
 	if len(q.ready)+len(q.stalled)+len(q.suspects) > 0 {
-		until(q.target.probeAt())
+		_, probe := q.target.isDown()
+		until(probe)
 	}
 	if len(q.suspects) > 0 { // another queue of the destination may have the answer
 		until(now.Add(readAgain))
@@ -295,7 +299,7 @@ func (q *queue) bringBack(ctx context.Context, b order.Blocked) error {
 	if q.known(b.Lane) {
 		return nil
 	}
-	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, last: b.Seq - 1, state: laneLoading}
+	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, tried: order.TriedAt(b.Attempts, b.NextAt), last: b.Seq - 1, state: laneLoading}
 	q.mu.Lock()
 	q.lanes[b.Lane] = l
 	q.thawed++
@@ -386,7 +390,7 @@ func (q *queue) retry(ctx context.Context, d order.Dead) error {
 		signal(q.dirty)
 		return nil
 	}
-	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, last: d.Seq, items: []*item{{entry: newEntry(events[0]), outside: true}}}
+	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, tried: order.TriedAt(d.Attempts, d.NextAt), last: d.Seq, items: []*item{{entry: newEntry(events[0]), outside: true}}}
 	q.retried[d.Seq] = l
 	q.ready = append(q.ready, l)
 	return nil

@@ -67,12 +67,14 @@ type lane struct {
 	key      order.Lane
 	items    []*item
 	state    laneState
-	attempts int    // used up by the first item
-	outcome         // of a suspect
-	mark     uint64 // the last try that had begun when it failed
-	thawed   bool   // it has a row, and its items come from the log
-	last     int64  // of a thawed lane: the place up to which its items were loaded
-	again    bool   // a dead delivery that is tried again
+	attempts int       // used up by the first item
+	tried    time.Time // when the last of them ended, or a little later
+	outcome            // of a suspect
+	mark     uint64    // the last try that had begun when it failed
+	excused  uint64    // the mark of an earlier failure, which an outage was blamed for
+	thawed   bool      // it has a row, and its items come from the log
+	last     int64     // of a thawed lane: the place up to which its items were loaded
+	again    bool      // a dead delivery that is tried again
 }
 
 // laneState is what a lane waits for.
@@ -121,12 +123,11 @@ func (q *queue) work(ctx context.Context, l *lane, probe bool) {
 		started := q.Clock()
 		o := q.deliver(ctx, l)
 		next := q.finish(ctx, l, o, try, probe, started)
-		if probe || next == nil {
+		if next == nil {
 			q.target.leave(probe)
-			if probe {
-				q.target.wake()
-			}
-			return
+		}
+		if probe {
+			q.target.wake()
 		}
 		l = next
 	}
@@ -163,15 +164,20 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 		return nil
 	}
 	a := order.Attempt{Seq: l.items[0].Place, At: started, Status: o.status, Latency: now.Sub(started), Body: o.body}
-	switch o.verdict {
-	case unsure:
+	alone := o.verdict == unsure && (l.excused > 0 && q.target.settled(l.excused) || l.attempts > 0 && q.target.heardSince(l.tried)) // others got through since it failed
+	switch {
+	case alone:
+		o.verdict = failed
+		q.settle(l, o, a, now)
+		signal(q.wake)
+	case o.verdict == unsure:
 		var fell bool
 		l.state, l.outcome = laneSuspect, o
 		l.mark, fell = q.target.silent(o, probe, len(q.ready) == 0)
 		q.suspects = append(q.suspects, l)
 		q.fell(fell, o)
 		signal(q.wake) // it waits no longer than for a probe
-	case down:
+	case o.verdict == down:
 		l.state = laneReady
 		q.stalled = append(q.stalled, l)
 		q.fell(q.target.stop(o, probe), o)
@@ -186,7 +192,7 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	}
 	q.judge(now)
 	signal(q.dirty)
-	if q.stopped || len(q.ready) == 0 || !q.target.stays() {
+	if probe || q.stopped || len(q.ready) == 0 || !q.target.stays() {
 		return nil
 	}
 	return q.pick()
@@ -235,7 +241,7 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 // next goes on behind the first event of a lane; q.mu is held.
 func (q *queue) next(l *lane) {
 	q.release(l.items[0])
-	l.items, l.attempts = l.items[1:], 0
+	l.items, l.attempts, l.excused = l.items[1:], 0, 0
 	switch {
 	case l.again: // it stays known until that is stored
 		l.state = laneFreezing
@@ -286,7 +292,7 @@ func (q *queue) judge(now time.Time) {
 	if len(q.suspects) == 0 {
 		return
 	}
-	isDown := !q.target.probeAt().IsZero()
+	isDown, _ := q.target.isDown()
 	kept := q.suspects[:0]
 	for _, l := range q.suspects {
 		switch {
@@ -295,7 +301,7 @@ func (q *queue) judge(now time.Time) {
 			o.verdict = failed
 			q.settle(l, o, order.Attempt{Seq: l.items[0].Place, At: now, Status: o.status, Body: o.body}, now)
 		case isDown:
-			l.state = laneReady
+			l.state, l.excused = laneReady, max(l.excused, l.mark)
 			q.stalled = append(q.stalled, l)
 		default:
 			kept = append(kept, l)

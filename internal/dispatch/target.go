@@ -28,9 +28,10 @@ type target struct {
 
 	mu       sync.Mutex
 	inFlight int
-	begun    uint64 // tries, so far
-	answered uint64 // the last of them that the destination answered
-	failures int    // since then
+	begun    uint64    // tries, so far
+	answered uint64    // the last of them that the destination answered
+	heardAt  time.Time // when it last answered
+	failures int       // since then
 	down     bool
 	probing  bool
 	pause    time.Duration // before the probe that comes next
@@ -101,7 +102,7 @@ func (t *target) begin() uint64 {
 func (t *target) heard(try uint64) (was bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.answered, t.failures = max(t.answered, try), 0
+	t.answered, t.failures, t.heardAt = max(t.answered, try), 0, t.clock()
 	was = t.down
 	if was {
 		t.down, t.pause, t.reason = false, 0, ""
@@ -159,6 +160,13 @@ func (t *target) settled(mark uint64) bool {
 	return t.answered > mark
 }
 
+// heardSince reports whether the destination answered after a time.
+func (t *target) heardSince(at time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.heardAt.After(at)
+}
+
 // idle reports whether nothing is on its way, and whether the destination answered since
 // it last did not.
 func (t *target) idle() (is, heard bool) {
@@ -167,14 +175,15 @@ func (t *target) idle() (is, heard bool) {
 	return t.inFlight == 0, t.failures == 0
 }
 
-// probeAt is when the next probe comes; zero when the destination is not down.
-func (t *target) probeAt() time.Time {
+// isDown reports whether the destination is, and when the next probe comes; zero while
+// there is one.
+func (t *target) isDown() (is bool, probe time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.down {
-		return time.Time{}
+	if !t.down || t.probing {
+		return t.down, time.Time{}
 	}
-	return t.until
+	return true, t.until
 }
 
 // condition describes the destination.

@@ -143,6 +143,15 @@ func RetryAfter(attempts int) (time.Duration, bool) {
 	return pause + time.Duration(rand.Float64()*retryJitter*float64(pause)), true
 }
 
+// TriedAt is when the attempt was made, at the latest, after which an event is due at a
+// time.
+func TriedAt(attempts int, next time.Time) time.Time {
+	if attempts < 1 || attempts > len(RetryPauses) {
+		return next
+	}
+	return next.Add(-RetryPauses[attempts-1])
+}
+
 // DeliveryState is how far a delivery has come.
 type DeliveryState string
 

@@ -172,7 +172,7 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 		return err
 	}
 	last, orders := int64(0), []int64{}
-	err = query(s.write, "SELECT seq, at, order_id, coalesce(place, seq) FROM event WHERE seq < ? ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
+	err = query(s.write, "SELECT seq, at, order_id, coalesce(place, event.seq) FROM event WHERE seq < ? ORDER BY seq LIMIT ?", func(row *sqlite.Stmt) error {
 		if row.ColumnInt64(1) >= p.Before.UnixMilli() {
 			return errEnough
 		}
@@ -190,7 +190,7 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 		return ignoring(err, errEnough)
 	}
 	w := writer{conn: s.write}
-	w.exec("DELETE FROM event WHERE seq <= ? AND coalesce(place, seq) < ?", last, bound)
+	w.exec("DELETE FROM event WHERE seq <= ? AND coalesce(place, event.seq) < ?", last, bound)
 	w.exec("DELETE FROM dead WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
 	w.exec("DELETE FROM attempt WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
 	slices.Sort(orders)
@@ -349,7 +349,7 @@ func scanLane(row *sqlite.Stmt, orderID, workOrder int, seq int64) order.Lane {
 func (w *where) lane(l order.Lane) {
 	w.add(l.Order() != 0, "event.order_id = ?", l.Order())
 	w.add(l.WorkOrder() != 0, "event.work_order_id = ? AND event.order_id IS NULL", l.WorkOrder())
-	w.add(l.Event() != 0, "coalesce(place, seq) = ?", l.Event())
+	w.add(l.Event() != 0, "coalesce(place, event.seq) = ?", l.Event())
 }
 
 // Delivered implements [order.Deliveries].

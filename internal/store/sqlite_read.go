@@ -189,7 +189,7 @@ func (s *sqliteStore) readEvents(ctx context.Context, pool *sqlitex.Pool, w wher
 
 // What scanEvent reads.
 const (
-	eventColumns     = "event.seq, event.id, api, event.app, event.at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed, owed IS NOT NULL, asked IS NOT NULL AND asked < 3, event.order_id, event.work_order_id, coalesce(place, seq)"
+	eventColumns     = "event.seq, event.id, api, event.app, event.at, event.lines, record, answer, warnings, orders.platform, orders.seller, orders.number, work_order.app, work_order.tenant, work_order.number, sealed, owed IS NOT NULL, asked IS NOT NULL AND asked < 3, event.order_id, event.work_order_id, coalesce(place, event.seq)"
 	eventColumnCount = 21
 	eventJoins       = " LEFT JOIN orders ON orders.id = event.order_id LEFT JOIN work_order ON work_order.id = event.work_order_id"
 )
