@@ -13,10 +13,12 @@ import (
 )
 
 type benchCmd struct {
-	Ingest benchIngestCmd `cmd:"" help:"event.produce and its batch, against a bare server, raw commits and the disk."`
-	Mixed  benchMixedCmd  `cmd:"" help:"All APIs at once."`
-	Growth benchGrowthCmd `cmd:"" help:"Ingest and look-ups on a large ledger, against a tenth of it."`
-	Bare   benchBareCmd   `cmd:"" hidden:"" help:"The server that stores nothing."`
+	Ingest  benchIngestCmd  `cmd:"" help:"event.produce and its batch, against a bare server, raw commits and the disk."`
+	Deliver benchDeliverCmd `cmd:"" help:"event.produce from the call to a webhook, against a bare server, raw commits, bare posts and the disk."`
+	Mixed   benchMixedCmd   `cmd:"" help:"All APIs at once."`
+	Growth  benchGrowthCmd  `cmd:"" help:"Ingest and look-ups on a large ledger, against a tenth of it."`
+	Bare    benchBareCmd    `cmd:"" hidden:"" help:"The server that stores nothing."`
+	Post    benchPostCmd    `cmd:"" hidden:"" help:"The client that only posts."`
 }
 
 type benchFlags struct {
@@ -77,6 +79,32 @@ type benchGrowthCmd struct {
 // Run measures and prints.
 func (cmd *benchGrowthCmd) Run(t *terminal) error {
 	return cmd.run(t, cmd.Events, (*bench.Bench).Growth)
+}
+
+type benchDeliverCmd struct {
+	benchFlags
+	Backlog int `default:"1000000" help:"How many events a destination that is gone gets behind (default ${default}; 0: that is not measured)."`
+}
+
+// Run measures and prints.
+func (cmd *benchDeliverCmd) Run(t *terminal) error {
+	if cmd.Backlog < 0 {
+		return misused("--backlog must not be negative")
+	}
+	return cmd.run(t, cmd.Backlog, (*bench.Bench).Deliver)
+}
+
+type benchPostCmd struct {
+	URL string `arg:""`
+}
+
+// Run posts until it is stopped.
+func (cmd *benchPostCmd) Run(t *terminal) error {
+	if _, err := io.WriteString(t.out, "database none\n"); err != nil {
+		return err
+	}
+	bench.Post(t, cmd.URL)
+	return nil
 }
 
 type benchBareCmd struct{}

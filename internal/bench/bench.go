@@ -23,7 +23,7 @@ type Bench struct {
 	Dir      string        // where databases go; empty: a temporary folder
 	Duration time.Duration // of each stage
 	Rounds   int
-	Events   int       // growth: how large the ledger gets
+	Events   int       // growth: how large the ledger gets; deliver: how far a destination gets behind
 	Progress io.Writer // says what is being measured
 
 	ctx context.Context // ends everything
@@ -116,10 +116,10 @@ func (b *Bench) bare(conns int, w work) (Stage, error) {
 // durable measures a fresh gateway and compares its ledger with what was
 // answered: check is given the ledger and how many requests were sent. What it
 // finds is wrong, and no end of the run.
-func (b *Bench) durable(r *results, name string, conns, per int, w work, check func(order.Store, int) error) (Stage, error) {
+func (b *Bench) durable(r *results, name string, conns, per int, w work, check func(order.Store, int) error, destinations ...string) (Stage, error) {
 	return b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
-			p, err := b.startGateway(dir)
+			p, err := b.startGateway(dir, destinations...)
 			if err != nil {
 				return err
 			}

@@ -19,6 +19,9 @@ type work struct {
 	requests [][]byte
 	accepts  [][]byte // what answers hold that say yes: of request i the i-th, and over again
 	cycle    bool     // begin again at the end: for a server that stores nothing
+
+	rate     float64     // requests a second, each at its time; 0: as fast as they are answered
+	answered []time.Time // is told when each was answered; nil: nobody asks
 }
 
 // outcome is what became of a load.
@@ -53,7 +56,7 @@ func load(ctx context.Context, address string, conns int, duration time.Duration
 	started := time.Now()
 	deadline := started.Add(duration)
 	for _, c := range callers {
-		all.Go(func() { c.run(&next, deadline, w) })
+		all.Go(func() { c.run(&next, started, deadline, w) })
 	}
 	all.Wait()
 	out := &outcome{duration: time.Since(started)}
@@ -82,9 +85,13 @@ type caller struct {
 	failed error
 }
 
-func (c *caller) run(next *atomic.Int64, deadline time.Time, w work) {
+func (c *caller) run(next *atomic.Int64, started, deadline time.Time, w work) {
 	for began := time.Now(); began.Before(deadline); {
 		i := int(next.Add(1) - 1)
+		if w.rate > 0 { // the time of a request that waits for a connection counts
+			began = started.Add(time.Duration(float64(i) / w.rate * float64(time.Second)))
+			time.Sleep(time.Until(began))
+		}
 		if i >= len(w.requests) {
 			if !w.cycle {
 				return
@@ -97,6 +104,9 @@ func (c *caller) run(next *atomic.Int64, deadline time.Time, w work) {
 		}
 		now := time.Now()
 		c.took = append(c.took, now.Sub(began))
+		if w.answered != nil {
+			w.answered[i] = now
+		}
 		began = now
 		if !bytes.Contains(c.body, w.accepts[i%len(w.accepts)]) {
 			c.failed = fmt.Errorf("answer %.300s", c.body)

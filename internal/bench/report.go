@@ -37,6 +37,8 @@ type Stage struct {
 
 // What the checks compare.
 const (
+	checkedDelivered = "everything that was answered is in the ledger, once, and was delivered, each order in its order; nothing else was"
+
 	checkedWhole  = "everything that was answered is in the ledger, once, and nothing else"
 	checkedCounts = "the ledger has as many events of each API as were answered, each once"
 )
@@ -61,6 +63,13 @@ var gates = []Gate{
 	{Name: "growth", Limit: 0.70, AtLeast: true},
 	{Name: "lookup_p99_ms", Limit: 5},
 	{Name: "rss_mb", Limit: 200},
+	{Name: "deliver_64_to_A", Limit: 0.22, AtLeast: true},
+	{Name: "deliver_64_to_harmonic", Limit: 0.70, AtLeast: true},
+	{Name: "deliver_64_share", Limit: sustainedShare, AtLeast: true},
+	{Name: "deliver_30_p99_to_F", Limit: 100},
+	{Name: "ten_dest_to_ingest", Limit: 0.90, AtLeast: true},
+	{Name: "backlog_to_ingest", Limit: 0.90, AtLeast: true},
+	{Name: "backlog_rss_mb", Limit: 250},
 }
 
 // results collects measurements and what is computed from them.
@@ -199,7 +208,7 @@ func (r *Report) Table(out io.Writer) error {
 		}
 		fmt.Fprintln(out, line)
 	}
-	fmt.Fprintln(out, "\nA: a server that reads and verifies the same requests and stores nothing; store: group commits without HTTP;\nF: a sync of 600 bytes; harmonic: what A and store would make together. A gate that is missed is no error.")
+	fmt.Fprintln(out, "\nA: a server that reads and verifies the same requests and stores nothing; store: group commits without HTTP;\nB: bare posts to the sink; F: a sync of 600 bytes; harmonic: what the limits of a stage would make together. A gate that is missed is no error.")
 	if len(r.Wrong) == 0 {
 		_, err := fmt.Fprintln(out, "correctness:", r.Checked)
 		return err

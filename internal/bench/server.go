@@ -59,14 +59,18 @@ type process struct {
 // adminToken is that of the gateways under load.
 const adminToken = "bench"
 
-// startGateway starts the program on a database in a folder.
-func (b *Bench) startGateway(dir string) (*process, error) {
+// startGateway starts the program on a database in a folder, with destinations.
+func (b *Bench) startGateway(dir string, destinations ...string) (*process, error) {
 	file := filepath.Join(dir, "state.json")
-	if err := os.WriteFile(file, []byte(state), 0o600); err != nil {
+	declared, err := withDestinations(destinations)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(file, []byte(declared), 0o600); err != nil {
 		return nil, err
 	}
 	return b.start(dir, []string{"ORDERGATE_ADMIN_TOKEN=" + adminToken}, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--database", "sqlite:"+filepath.Join(dir, databaseFile), "--apply", file, "--log-level", "warn")
+		"--database", "sqlite:"+filepath.Join(dir, databaseFile), "--apply", file, "--log-level", "warn", "--allow-private", "127.0.0.0/8")
 }
 
 const databaseFile = "bench.db"
