@@ -14,8 +14,6 @@ import (
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
-type readCloser = io.ReadCloser
-
 // sender brings events to a destination.
 type sender interface {
 	// send tries to deliver an event, once.

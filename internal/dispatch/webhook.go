@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -71,12 +72,13 @@ func webhook(ctx context.Context, d *order.Destination, id string, body []byte, 
 		return nil, err
 	}
 	r := &http.Request{
-		Method: http.MethodPost, URL: target, Host: target.Host, Body: http.NoBody, ContentLength: int64(len(body)),
+		Method: http.MethodPost, URL: target, Host: target.Host, ContentLength: int64(len(body)),
 		Header: http.Header{
 			"Content-Type": {webhookType}, "User-Agent": {"ordergate"},
 			"Webhook-Id": {id}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {strings.Join(signatures, " ")},
 		},
-		GetBody: func() (readCloser, error) { return newBody(body), nil },
+		// Of a reader that net/http knows headers and body are sent together.
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
 	}
 	r.Body, _ = r.GetBody()
 	return r.WithContext(ctx), nil
@@ -119,11 +121,3 @@ func asked(ctx context.Context, d *order.Destination, e order.Event, params []co
 	}
 	return webhook(ctx, d, e.ID, body, now)
 }
-
-func newBody(b []byte) readCloser { return &body{*bytes.NewReader(b)} }
-
-// body is a request's body in memory.
-type body struct{ bytes.Reader }
-
-// Close does nothing.
-func (*body) Close() error { return nil }
