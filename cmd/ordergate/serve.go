@@ -222,7 +222,7 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.token = contract.Secret(text)
 	}
-	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, OnCommit: func(group store.Group) {
+	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, Lagging: g.courier.Lagging, OnCommit: func(group store.Group) {
 		g.metrics.observeCommit(group)
 		g.courier.Committed(group.Events, group.Redirected)
 	}})

@@ -61,8 +61,8 @@ func (b *Bench) deliverRound(r *results, round int) error {
 	w := produceRequests(0, max(b.most(), distinct), now)
 	limit := w
 	limit.requests = w.requests[:distinct]
-	var a, raw, posts, sync, alone, several, sustained, calm Stage
-	var share float64
+	var a, raw, posts, sync, alone, several, sustained, crowded, calm Stage
+	var share, crowdedShare float64
 	stages := []func() error{
 		func() (err error) { a, err = b.bare(some, limit); return err },
 		func() (err error) { raw, err = b.raw(some); return err },
@@ -79,21 +79,23 @@ func (b *Bench) deliverRound(r *results, round int) error {
 			several, err = b.durable(r, "ten gone", some, 1, w, sameEvents, gone...)
 			return err
 		},
-		func() (err error) { sustained, share, err = b.deliver(r, "deliver", w, 0); return err },
+		func() (err error) { sustained, share, err = b.deliver(r, "deliver", some, w, 0); return err },
+		func() (err error) { crowded, crowdedShare, err = b.deliver(r, "deliver", many, w, 0); return err },
 	}
 	for i := range stages { // rotated, so that no stage always follows the same one
 		if err := stages[(i+round)%len(stages)](); err != nil {
 			return err
 		}
 	}
-	calm, _, err := b.deliver(r, "deliver 30%", w, sustained.Rate*calmShare)
+	calm, _, err := b.deliver(r, "deliver 30%", some, w, sustained.Rate*calmShare)
 	if err != nil {
 		return err
 	}
-	r.add(a, raw, posts, sync, alone, several, sustained, calm)
+	r.add(a, raw, posts, sync, alone, several, sustained, crowded, calm)
 	r.ratio("deliver_64_to_A", sustained.Rate/a.Rate, sustained, a)
 	r.ratio("deliver_64_to_harmonic", sustained.Rate*(1/a.Rate+1/raw.Rate+1/posts.Rate), sustained, a, raw, posts)
 	r.ratio("deliver_64_share", share, sustained)
+	r.ratio("deliver_256_share", crowdedShare, crowded)
 	r.ratio("deliver_30_p99_to_F", calm.P99/sync.P50, calm, sync)
 	r.ratio("ten_dest_to_ingest", several.Rate/alone.Rate, several, alone)
 	r.atMost("rss_mb", max(alone.RSS, several.RSS, sustained.RSS, calm.RSS))
@@ -103,7 +105,7 @@ func (b *Bench) deliverRound(r *results, round int) error {
 // deliver measures a gateway that delivers to a sink: as fast as it answers, or at a
 // rate, and then from the answer to the delivery. It returns how much of what was
 // answered was delivered when the load stopped.
-func (b *Bench) deliver(r *results, name string, w work, rate float64) (s Stage, share float64, err error) {
+func (b *Bench) deliver(r *results, name string, conns int, w work, rate float64) (s Stage, share float64, err error) {
 	s, err = b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
 			to, err := startSink("", 0, len(w.requests))
@@ -118,7 +120,7 @@ func (b *Bench) deliver(r *results, name string, w work, rate float64) (s Stage,
 			w.answered = make([]time.Time, len(w.requests))
 			w.rate = rate
 			var out *outcome
-			if s, out, err = b.measured(name, p, some, 1, w); err != nil {
+			if s, out, err = b.measured(name, p, conns, 1, w); err != nil {
 				p.kill()
 				return err
 			}

@@ -33,6 +33,7 @@ type Dispatcher struct {
 	targets  map[string]*target // by destination
 	queues   map[order.QueueName]*queue
 	readers  atomic.Pointer[[]*queue] // the same, for Committed
+	lagging  atomic.Bool
 	watchers atomic.Int32
 	grown    chan struct{} // closed when the log grows, if anybody watches
 }
@@ -61,11 +62,14 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	}
 	queues := *d.readers.Load()
 	d.tail.add(events, len(queues) > 0)
+	last, lagging := events[len(events)-1].Place, false
 	for _, q := range queues {
 		if q.hungry.Load() {
 			signal(q.wake)
 		}
+		lagging = lagging || last-q.reached.Load() > lagPlaces && !q.target.asleep()
 	}
+	d.lagging.Store(lagging)
 	if d.watchers.Load() > 0 {
 		d.mu.Lock()
 		close(d.grown)
@@ -73,6 +77,13 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 		d.mu.Unlock()
 	}
 }
+
+// lagPlaces is how far behind the end of the log a destination lags that is there.
+const lagPlaces = 1000
+
+// Lagging reports whether a destination that is there has not been sent what is long
+// committed.
+func (d *Dispatcher) Lagging() bool { return d.lagging.Load() }
 
 // Await returns when the log has events behind a place, or with the error of ctx.
 func (d *Dispatcher) Await(ctx context.Context, seq int64) error {
@@ -225,6 +236,7 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 	for _, seq := range places {
 		q.done[seq] = true
 	}
+	q.reached.Store(s.Seq)
 	ctx, q.stop = context.WithCancel(ctx)
 	q.ended.Go(func() { q.run(ctx, delivering) })
 	q.ended.Go(func() { q.record(ctx) })

@@ -26,6 +26,7 @@ type queue struct {
 	wake    chan struct{} // the reader has something to do
 	dirty   chan struct{} // the recorder has
 	hungry  atomic.Bool   // the reader waits for the log to grow
+	reached atomic.Int64  // the cursor in memory
 	unread  chan struct{} // closed when the reader has ended
 	stop    context.CancelFunc
 	ended   sync.WaitGroup // reader and recorder

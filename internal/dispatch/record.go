@@ -101,6 +101,7 @@ func (q *queue) take() *snapshot {
 	if len(q.window) > 0 {
 		s.Seq = q.window[0].Place - 1
 	}
+	q.reached.Store(s.Seq)
 	for _, it := range q.window {
 		if it.settled && !it.recorded {
 			it.recorded = true

@@ -82,6 +82,12 @@ func (t *target) forgive() {
 	t.down, t.failures, t.pause, t.reason = false, 0, 0, ""
 }
 
+// asleep reports whether nothing is sent to the destination, but maybe probes.
+func (t *target) asleep() bool {
+	is, _ := t.isDown()
+	return is || t.route.Load().Disabled
+}
+
 // stays reports whether a place may be kept for another delivery.
 func (t *target) stays() bool {
 	r := t.route.Load()

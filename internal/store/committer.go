@@ -15,6 +15,11 @@ import (
 // call's own tasks stand in one transaction, however many they are.
 const maxGroup = 512
 
+// crowdedGroup is the same while deliveries lag: fewer callers at a time then compete
+// with them for the machine, so that however many there are, deliveries get about half
+// of it.
+const crowdedGroup = 24
+
 // yields is how often the committer lets others run before it takes what waits.
 // Each costs a lone call nothing that can be measured.
 const yields = 16
@@ -32,6 +37,7 @@ type committer struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	onCommit  func(Group)
+	lagging   func() bool
 
 	mu      sync.RWMutex // guards closed, and queue against a send after close
 	closed  bool
@@ -41,7 +47,7 @@ type committer struct {
 
 func newCommitter(e engine, d *directory, o Options) *committer {
 	return &committer{
-		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit,
+		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit, lagging: o.Lagging,
 		queue: make(chan *unit, o.Queue), stopped: make(chan struct{}),
 	}
 }
@@ -115,7 +121,11 @@ func (c *committer) run() {
 }
 
 func (c *committer) drain(group []*unit) []*unit {
-	for n := len(group[0].tasks); n < maxGroup; {
+	most := maxGroup
+	if c.lagging != nil && c.lagging() {
+		most = crowdedGroup
+	}
+	for n := len(group[0].tasks); n < most; {
 		select {
 		case u, open := <-c.queue:
 			if !open {

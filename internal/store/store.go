@@ -19,6 +19,7 @@ type Options struct {
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
 	OnCommit func(Group)      // told of every group after its transaction; must be quick
+	Lagging  func() bool      // whether deliveries lag for want of the machine; nil: nothing is delivered
 
 	// For tests.
 	beforeCommit func() error  // an error fails the transaction
