@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -179,7 +180,10 @@ func (g *gate) open() {
 		g.t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	g.dispatcher = &dispatch.Dispatcher{Clock: time.Now, Log: log, Transport: g.net}
+	if g.net != nil {
+		g.dispatcher = &dispatch.Dispatcher{Transport: g.net}
+	}
+	g.dispatcher.Clock, g.dispatcher.Log = time.Now, log
 	g.store, err = store.Open(context.Background(), "sqlite:"+g.dir+"/x.db", store.Options{Key: key, Log: log, OnCommit: func(group store.Group) {
 		g.dispatcher.Committed(group.Events, group.Redirected)
 	}})
@@ -208,6 +212,24 @@ func (g *gate) close() {
 func (g *gate) restart() {
 	g.t.Helper()
 	g.close()
+	g.open()
+}
+
+// crash ends the process as a power cut does, and starts another on what is on disk.
+func (g *gate) crash() {
+	g.t.Helper()
+	dir := g.t.TempDir()
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(g.dir + "/x.db" + suffix)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		if err := os.WriteFile(dir+"/x.db"+suffix, data, 0o600); err != nil {
+			g.t.Fatal(err)
+		}
+	}
+	g.close()
+	g.dir = dir
 	g.open()
 }
 

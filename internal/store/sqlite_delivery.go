@@ -262,14 +262,13 @@ func (s *sqliteStore) SeqAt(ctx context.Context, at time.Time) (seq int64, err e
 			high = place - 1
 		}
 	}
-	err = s.readLog(ctx, "SELECT seq FROM event WHERE seq > ? AND at >= ? ORDER BY seq LIMIT 1", func(row *sqlite.Stmt) error {
+	if seq, err = s.Head(ctx); err != nil { // if everything is older
+		return 0, err
+	}
+	return seq, s.readLog(ctx, "SELECT seq FROM event WHERE seq > ? AND at >= ? ORDER BY seq LIMIT 1", func(row *sqlite.Stmt) error {
 		seq = row.ColumnInt64(0) - 1
 		return nil
 	}, low, at.UnixMilli())
-	if seq == 0 && err == nil { // everything is older
-		return s.Head(ctx)
-	}
-	return max(seq, 0), err
 }
 
 // seqSlack is how far times of neighbours in the log may be out of order: a call waits
