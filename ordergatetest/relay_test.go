@@ -96,7 +96,9 @@ func settled(t *testing.T, g *ordergatetest.Gateway) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("owed %+v", stats)
+			var retrying struct{ Items []any }
+			manage(t, g, http.MethodGet, "/v1/deliveries?state=retrying", "", &retrying)
+			t.Fatalf("owed %+v: %v", stats, retrying.Items)
 		}
 	}
 }

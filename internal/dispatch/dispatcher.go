@@ -26,6 +26,7 @@ type Dispatcher struct {
 	Transport http.RoundTripper
 
 	tail       tail
+	sessions   sessions
 	redirected chan struct{} // destinations changed, or what is to be tried again
 	made       sync.Once
 
@@ -34,6 +35,7 @@ type Dispatcher struct {
 	queues   map[order.QueueName]*queue
 	readers  atomic.Pointer[[]*queue] // the same, for Committed
 	lagging  atomic.Bool
+	relaying atomic.Bool // a destination makes calls that need sessions
 	watchers atomic.Int32
 	grown    chan struct{} // closed when the log grows, if anybody watches
 }
@@ -62,6 +64,11 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	}
 	queues := *d.readers.Load()
 	d.tail.add(events, len(queues) > 0)
+	if d.relaying.Load() {
+		for _, e := range events {
+			d.sessions.learn(e)
+		}
+	}
 	last, lagging := events[len(events)-1].Place, false
 	for _, q := range queues {
 		if q.hungry.Load() {
@@ -150,11 +157,14 @@ func (d *Dispatcher) sync(ctx, delivering context.Context) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	relaying := false
 	for _, declared := range destinations {
 		if !declared.Wait {
 			d.redirect(declared)
+			relaying = relaying || declared.Kind == order.KindTOP || declared.Kind == order.KindSuning
 		}
 	}
+	d.relaying.Store(relaying)
 	kept := map[order.QueueName]bool{}
 	for _, s := range stored {
 		kept[s.Name] = d.targets[s.Name.Destination()] != nil

@@ -1,12 +1,14 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -32,7 +34,7 @@ func (d *Dispatcher) routeOf(declared *order.Destination) *route {
 	case order.KindNATS:
 		r.sender = newStream(declared, d.Guard)
 	default:
-		r.sender = &relay{p, declared}
+		r.sender = &relay{p, declared, &d.sessions}
 	}
 	return r
 }
@@ -90,6 +92,41 @@ func (p poster) post(r *http.Request, now time.Time) (a answer, o outcome, ok bo
 type relay struct {
 	poster
 	declared *order.Destination
+	passed   *sessions
+}
+
+// sessions are those that calls came with last, by app and seller: what platforms are
+// told whose destination has none of the seller. They are in memory only.
+type sessions struct {
+	mu     sync.Mutex
+	tokens map[caller]contract.Secret
+}
+
+type caller struct{ app, seller string }
+
+// maxSessions is how many are remembered; then they are learned anew.
+const maxSessions = 100_000
+
+func (s *sessions) learn(e *order.Event) {
+	if e.Session == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := caller{e.App, e.Order.Seller}
+	if s.tokens[key] == e.Session {
+		return
+	}
+	if s.tokens == nil || len(s.tokens) >= maxSessions {
+		s.tokens = map[caller]contract.Secret{}
+	}
+	s.tokens[caller{strings.Clone(e.App), strings.Clone(e.Order.Seller)}] = contract.Secret(strings.Clone(string(e.Session)))
+}
+
+func (s *sessions) of(e *order.Event) contract.Secret {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tokens[caller{e.App, e.Order.Seller}]
 }
 
 func (y *relay) send(ctx context.Context, e *entry, now time.Time) outcome {
@@ -107,7 +144,7 @@ func (y *relay) send(ctx context.Context, e *entry, now time.Time) outcome {
 	}
 	session := y.declared.SessionOf(e.Order.Seller)
 	if session == "" {
-		session = e.Session
+		session = cmp.Or(e.Session, y.passed.of(e.Event))
 	}
 	if session == "" && api.Session == contract.Required {
 		return outcome{verdict: failed, reason: "the destination has no session of seller " + e.Order.Seller + "; declare it in sessions"}
