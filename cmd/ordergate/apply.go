@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -82,13 +83,55 @@ func (m *management) send(t *terminal, method, path string, body []byte, answer 
 	if err != nil {
 		return err
 	}
-	if response.StatusCode == http.StatusUnauthorized {
-		return errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")
-	}
-	if response.StatusCode >= 300 {
-		return problemError(response.Status, data)
+	if err := m.refused(response, data); err != nil || answer == nil {
+		return err
 	}
 	return json.Unmarshal(data, answer)
+}
+
+// refused words an answer that says no.
+func (m *management) refused(response *http.Response, data []byte) error {
+	switch {
+	case response.StatusCode == http.StatusUnauthorized:
+		return errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")
+	case response.StatusCode >= 300:
+		return problemError(response.Status, data)
+	}
+	return nil
+}
+
+// Of streams: what stands before the place where they begin, and their end.
+const streamBegins = "the log behind "
+
+var errStreamEnded = errors.New("the gateway closed it")
+
+// maxStreamed is the longest line of a stream: an event with parameters of a megabyte,
+// every character of them escaped.
+const maxStreamed = 8 << 20
+
+// stream opens a stream of server-sent events behind the last one that was seen; empty:
+// with what comes from now on.
+func (m *management) stream(t *terminal, path, last string) (lines *bufio.Scanner, closeStream func(), err error) {
+	r, err := http.NewRequestWithContext(t, http.MethodGet, strings.TrimSuffix(m.Server, "/")+path, http.NoBody)
+	if err != nil {
+		return nil, nil, misused("--server: %v", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+m.token())
+	if last != "" {
+		r.Header.Set("Last-Event-ID", last)
+	}
+	response, err := (&http.Client{}).Do(r)
+	if err != nil {
+		return nil, nil, fmt.Errorf("management API not reached; is serve running, and --server right? %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		defer response.Body.Close()
+		data, _ := io.ReadAll(io.LimitReader(response.Body, wire.MaxAnswer))
+		return nil, nil, m.refused(response, data)
+	}
+	lines = bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxStreamed)
+	return lines, func() { _ = response.Body.Close() }, nil
 }
 
 func (m *management) token() string {

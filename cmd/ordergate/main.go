@@ -38,9 +38,14 @@ func misused(format string, args ...any) error {
 // cli is the command line: the one table that parsing, environment variables
 // and help come from.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the gateway."`
-	Apply   applyCmd   `cmd:"" help:"Declare apps, sessions, destinations and orders at a running gateway, from a YAML or JSON file."`
-	Orders  ordersCmd  `cmd:"" help:"Look at orders of a running gateway."`
+	Serve  serveCmd  `cmd:"" help:"Run the gateway."`
+	Apply  applyCmd  `cmd:"" help:"Declare apps, sessions, destinations and orders at a running gateway, from a YAML or JSON file."`
+	Orders ordersCmd `cmd:"" help:"Look at orders of a running gateway."`
+	Events eventsCmd `cmd:"" help:"Read the log of a running gateway, or follow it."`
+
+	Destinations destinationsCmd `cmd:"" help:"Look at destinations of a running gateway, try them, deliver to them again."`
+	Deliveries   deliveriesCmd   `cmd:"" help:"Look at deliveries of a running gateway, and try them again."`
+
 	Call    callCmd    `cmd:"" help:"Sign and send one call to any gateway, and print the answer."`
 	Verify  verifyCmd  `cmd:"" help:"Say whether a request's signature holds, and if not, which known mistake was made."`
 	Bench   benchCmd   `cmd:"" help:"Measure this program on this machine."`

@@ -83,13 +83,18 @@ func showOrder(t *terminal, o *admin.OrderView) error {
 		return err
 	}
 	for _, e := range o.Timeline {
-		params := make([]string, 0, len(e.Params))
-		for _, name := range slices.Sorted(maps.Keys(e.Params)) {
-			params = append(params, name+"="+oneLine(e.Params[name]))
-		}
-		fmt.Fprintf(w, "event\t%d\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, oneLine(cmp.Or(strings.Join(e.Lines, ","), "-")), strings.Join(params, " "))
+		fmt.Fprintf(w, "event\t%d\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, oneLine(cmp.Or(strings.Join(e.Lines, ","), "-")), paramsText(e.Params))
 	}
 	return w.Flush()
+}
+
+// paramsText prints parameters in one line, sorted by name.
+func paramsText(params map[string]string) string {
+	texts := make([]string, 0, len(params))
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		texts = append(texts, name+"="+oneLine(params[name]))
+	}
+	return strings.Join(texts, " ")
 }
 
 // oneLine keeps what callers sent from moving the cursor or forging lines: control

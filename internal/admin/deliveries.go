@@ -87,10 +87,10 @@ type DeliveryQuery struct {
 
 // RetryFilter selects deliveries to be tried again.
 type RetryFilter struct {
-	Destination string              `json:"destination,omitempty" doc:"Absent: all"`
-	State       order.DeliveryState `json:"state,omitempty" enum:"retrying,held,dead" doc:"Absent: held and dead"`
-	FromSeq     int64               `json:"from_seq,omitempty" doc:"Place of the first event; absent: the beginning"`
-	ToSeq       int64               `json:"to_seq,omitempty" doc:"Place of the last event; absent: the end"`
+	Destination string              `json:"destination,omitempty" yaml:"destination" doc:"Absent: all"`
+	State       order.DeliveryState `json:"state,omitempty" yaml:"state" enum:"retrying,held,dead" doc:"Absent: held and dead"`
+	FromSeq     int64               `json:"from_seq,omitempty" yaml:"from_seq" doc:"Place of the first event; absent: the beginning"`
+	ToSeq       int64               `json:"to_seq,omitempty" yaml:"to_seq" doc:"Place of the last event; absent: the end"`
 }
 
 // Retried says what became of a wish to try again.
@@ -402,9 +402,9 @@ type Trial struct {
 
 // ReplayRange is the part of the log that is delivered again.
 type ReplayRange struct {
-	FromSeq  int64       `json:"from_seq,omitempty" doc:"Place of the first event; this or from_time"`
-	FromTime *apply.Time `json:"from_time,omitempty" doc:"Time of the first event"`
-	ToSeq    int64       `json:"to_seq,omitempty" doc:"Place of the last event; absent: the end of the log now"`
+	FromSeq  int64       `json:"from_seq,omitempty" yaml:"from_seq" doc:"Place of the first event; this or from_time"`
+	FromTime *apply.Time `json:"from_time,omitempty" yaml:"from_time" doc:"Time of the first event"`
+	ToSeq    int64       `json:"to_seq,omitempty" yaml:"to_seq" doc:"Place of the last event; absent: the end of the log now"`
 }
 
 func (s *Server) registerReplay(api huma.API) {

@@ -37,7 +37,7 @@ func eventJSON(e order.Event) ([]byte, error) {
 	if e.Order.Number != "" {
 		field("subject", e.Order.Number)
 	}
-	field("time", e.At.In(contract.Zone).Format(time.RFC3339Nano))
+	field("time", e.At.In(contract.Zone).Truncate(time.Millisecond).Format(time.RFC3339Nano)) // as the log keeps it
 	field("datacontenttype", "application/json")
 	field("sequence", fmt.Sprintf("%020d", e.Place))
 	b = append(append(b, `,"data":{"params":`...), params...)
