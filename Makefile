@@ -12,13 +12,13 @@ build: ## one static binary, bin/ordergate
 
 test: ## every test a newcomer needs to see green
 	go test ./...
-	@echo "Left out: make race, make crash (kill rounds, strace), make fuzz T=30s."
+	@echo "Left out: make race, make crash (kill rounds, strace), make interop (npm), make fuzz T=30s."
 
 check: ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
 	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go vet -tags crash ./...
-	go tool staticcheck -tags crash ./...
+	go vet -tags crash,interop ./...
+	go tool staticcheck -tags crash,interop ./...
 	go mod tidy -diff
 	go mod verify
 	go test ./...
@@ -32,6 +32,9 @@ race: ## all tests under the race detector (needs a C compiler)
 crash: ## kill the real program under load, and trace its syncs (needs strace)
 	go test -tags crash -count=1 -run 'Killed|Stopped|Sync' -v ./cmd/ordergate
 
+interop: ## webhooks, verified by the npm package of Standard Webhooks (needs node and npm)
+	go test -tags interop -count=1 -run 'VerifiedByAnother' -v ./ordergatetest
+
 fuzz: ## every fuzz target for T each, a time or a count such as 100000x
 	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \
 		package=$$(grep -rlE "^func $$target\(" --include=*_test.go . | xargs -n1 dirname); \
@@ -40,5 +43,6 @@ fuzz: ## every fuzz target for T each, a time or a count such as 100000x
 bench: build ## Go benchmarks of what runs per call, then the gateway against its limits
 	go test -run '^$$' -bench . -benchmem ./...
 	bin/ordergate bench ingest
+	bin/ordergate bench deliver
 
-.PHONY: help build test check gen race crash fuzz bench
+.PHONY: help build test check gen race crash interop fuzz bench

@@ -98,6 +98,29 @@ func TestDependenciesAreExplained(t *testing.T) {
 	}
 }
 
+// The table of faults that others paid for names tests that there are.
+func TestFaultsOfOthersAreTested(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("docs/delivery.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "## Faults that others paid for")
+	out, err := exec.CommandContext(t.Context(), "git", "grep", "--untracked", "-hoE", "^func Test[A-Za-z]+", "--", "*_test.go").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("`(Test[A-Za-z]+)`").FindAllStringSubmatch(table, -1)
+	if len(named) < 20 {
+		t.Errorf("the table names %d tests", len(named))
+	}
+	for _, found := range named {
+		if !strings.Contains(string(out), "func "+found[1]+"\n") {
+			t.Errorf("docs/delivery.md: there is no %s", found[1])
+		}
+	}
+}
+
 // No file names a path of a developer's machine.
 func TestNoPathsOfMachines(t *testing.T) {
 	t.Parallel()

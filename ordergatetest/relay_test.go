@@ -1,7 +1,9 @@
 package ordergatetest_test
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -362,5 +365,161 @@ func TestUpstreamDecides(t *testing.T) {
 	manage(t, near, http.MethodGet, "/v1/events?order=u4", "", &events)
 	if len(events.Items) != 1 || events.Items[0].Answer["sub_code"] != "isp.http-read-timeout" {
 		t.Errorf("event %+v", events)
+	}
+}
+
+// An id of one destination's delivery does nothing to another's.
+func TestDeliveriesAreTheirDestinations(t *testing.T) {
+	t.Parallel()
+	g := ordergatetest.Start(t)
+	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	if err := g.Apply(fmt.Sprintf(`{"destinations":[{"name":"one","kind":"webhook","url":%q,"secret":%q},{"name":"two","kind":"webhook","url":"http://127.0.0.1:1/","secret":%q}]}`, e.URL, whsec, whsec)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Client().EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusTransfer, OrderID: "1"}); err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct {
+			ID, State string
+			Attempts  int
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(list.Items) == 0 && time.Now().Before(deadline); {
+		manage(t, g, http.MethodGet, "/v1/deliveries?state=retrying", "", &list)
+	}
+	if len(list.Items) != 1 || list.Items[0].ID != "one:1" || list.Items[0].Attempts != 1 {
+		t.Fatalf("retrying %+v", list)
+	}
+	var none struct{ Detail string }
+	for id, want := range map[string]int{"two:1": http.StatusConflict, "nobody:1": http.StatusNotFound, "one:2": http.StatusNotFound, "one": http.StatusNotFound, "one:x": http.StatusNotFound, "one/replay:1": http.StatusNotFound} {
+		if code := manage(t, g, http.MethodPost, "/v1/deliveries/"+url.PathEscape(id)+"/retry", "", &none); code != want {
+			t.Errorf("%s: %d, want %d", id, code, want)
+		}
+	}
+	if manage(t, g, http.MethodGet, "/v1/deliveries?state=retrying", "", &list); list.Items[0].Attempts != 1 {
+		t.Errorf("retrying %+v", list)
+	}
+}
+
+// A repetition is answered at once, however long whoever is delivered to takes.
+func TestRepetitionIsAnsweredAtOnce(t *testing.T) {
+	t.Parallel()
+	g := ordergatetest.Start(t)
+	e := newEndpoint(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(20 * time.Second):
+		}
+	})
+	if err := g.Apply(fmt.Sprintf(`{"destinations":[{"name":"slow","kind":"webhook","url":%q,"secret":%q}]}`, e.URL, whsec)); err != nil {
+		t.Fatal(err)
+	}
+	started := time.Now()
+	for range 100 {
+		if reply, err := g.Client().EventEmit(t.Context(), &contract.EventEmitRequest{EventID: "e", TenantCode: "t"}); err != nil || !reply.Result.Success {
+			t.Fatal(reply, err)
+		}
+	}
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("100 repetitions took %v", took)
+	}
+}
+
+// Of a status that many report at the same moment one is accepted.
+func TestConcurrentDuplicatesPassOnce(t *testing.T) {
+	t.Parallel()
+	g := ordergatetest.Start(t)
+	for i := range 20 {
+		var yes, known atomic.Int32
+		var callers sync.WaitGroup
+		for range 16 {
+			callers.Go(func() {
+				c := g.Client()
+				c.Retry.Tries = 1
+				switch _, err := c.EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusTransfer, OrderID: fmt.Sprint("d", i)}); {
+				case err == nil:
+					yes.Add(1)
+				case errors.Is(err, contract.AlreadyBackflow):
+					known.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		callers.Wait()
+		if yes.Load() != 1 || known.Load() != 15 {
+			t.Errorf("%d were accepted, %d known already", yes.Load(), known.Load())
+		}
+	}
+	events, err := g.Events()
+	if err != nil || len(events) != 20 {
+		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
+// The stream shows what is committed, goes on behind the last event that was seen, and
+// leaves nothing out.
+func TestStreamGoesOn(t *testing.T) {
+	t.Parallel()
+	g := ordergatetest.Start(t)
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	load.Go(func() {
+		for i := 0; i < 400; i++ {
+			if _, err := g.Client().EventProduce(context.Background(), &contract.EventProduceRequest{Status: contract.StatusTransfer, OrderID: fmt.Sprint("s", i)}); err != nil {
+				t.Error(err)
+			}
+		}
+		close(stop)
+	})
+	var got []string
+	last := "0"
+	for len(got) < 400 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.AdminURL+"/v1/events/stream", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+string(g.AdminToken))
+		r.Header.Set("Last-Event-ID", last)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			cancel()
+			continue
+		}
+		if response.Header.Get("Content-Type") != "text/event-stream" {
+			t.Fatal(response.Header)
+		}
+		event := map[string]string{}
+		for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+			name, value, _ := strings.Cut(lines.Text(), ": ")
+			if event[name] = value; lines.Text() != "" || event["data"] == "" {
+				continue
+			}
+			var e struct {
+				Seq        int64
+				API, Order string
+			}
+			if err := json.Unmarshal([]byte(event["data"]), &e); err != nil || fmt.Sprint(e.Seq) != event["id"] || e.API != event["event"] {
+				t.Errorf("%v: %v", event, err)
+			}
+			last = event["id"]
+			got = append(got, e.Order)
+			event = map[string]string{}
+		}
+		_ = response.Body.Close()
+		cancel()
+	}
+	load.Wait()
+	for i, number := range got {
+		if number != fmt.Sprint("s", i) {
+			t.Fatalf("event %d is of order %s", i, number)
+		}
+	}
+	<-stop
+	var problem struct{ Detail string }
+	if code := manage(t, g, http.MethodGet, "/v1/events/stream?after=x", "", &problem); code != http.StatusUnprocessableEntity {
+		t.Errorf("after=x: %d", code)
 	}
 }
