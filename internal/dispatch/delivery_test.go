@@ -97,9 +97,9 @@ func TestAWeekOfOutageKillsNothing(t *testing.T) {
 				}
 				h.answers(func(post) (int, string, error) { return down() })
 				before, last := len(h.posts()), time.Now()
-				for range 7 * 24 {
+				for range 7 * 8 {
 					g.load(2)
-					g.settle(time.Hour)
+					g.settle(3 * time.Hour)
 				}
 				g.complete(neighbour)
 				tries := h.posts()[before:]
@@ -159,9 +159,13 @@ func testFailsAlone(t *testing.T, g *gate, fail func() (int, string, error), onD
 		g.load(1)
 		g.settle(2 * time.Second)
 	}
-	for range 60 * 15 {
+	for range 20 {
 		g.load(1)
 		g.settle(4 * time.Minute)
+	}
+	for range 60 * 3 {
+		g.load(1)
+		g.settle(20 * time.Minute)
 	}
 	var tries []time.Time
 	for _, p := range h.posts() {

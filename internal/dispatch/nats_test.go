@@ -60,7 +60,7 @@ func TestStream(t *testing.T) {
 	if reason := g.dispatcher.Condition("oms").Reason; !strings.Contains(reason, "nats stream add --subjects 'shop.events.>'") {
 		t.Errorf("without a stream: %s", reason)
 	}
-	stream, err := jetStream(t, s).CreateStream(t.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"shop.events.>"}})
+	_, err := jetStream(t, s).CreateStream(t.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"shop.events.>"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,8 @@ func TestStream(t *testing.T) {
 		queues, err := g.store.Queues(context.Background())
 		return err == nil && len(queues) == 1
 	})
-	if stream, err = jetStream(t, s).Stream(t.Context(), "orders"); err != nil {
+	stream, err := jetStream(t, s).Stream(t.Context(), "orders")
+	if err != nil {
 		t.Fatal(err)
 	}
 	info, err := stream.Info(t.Context())

@@ -54,7 +54,6 @@ func (p *progress) bury(d order.Dead) {
 type snapshot struct {
 	order.Progress
 	progress
-	items []*item // of Done
 }
 
 // record stores progress until ctx ends, and once more then.

@@ -58,7 +58,7 @@ func TestTextsSayTheNumbers(t *testing.T) {
 		read("decisions/0011-delivery.md"): {
 			fmt.Sprintf("at most every %d ms", recordEvery.Milliseconds()), thousands(maxSessions) + " of them", map[int]string{5: "after five silences"}[manyFailures],
 		},
-		read("architecture.md"): {fmt.Sprintf("at most every %d ms", recordEvery.Milliseconds())},
+		read("architecture.md"):  {fmt.Sprintf("at most every %d ms", recordEvery.Milliseconds())},
 		contract.ParseError.When: {fmt.Sprintf("%d KiB", MaxAnswer>>10)},
 	} {
 		for _, w := range words {

@@ -10,21 +10,22 @@ import (
 // order's where no order is known, or an event of its own.
 type Lane int64
 
-// The kinds of lanes: the last two bits.
+// The kinds of lanes: what is left of a lane by laneKinds.
 const (
-	laneOrder = iota
+	laneOrder Lane = iota
 	laneWorkOrder
 	laneEvent
+	laneKinds = 4
 )
 
 // OrderLane is the lane of an order, by the store's id of it.
-func OrderLane(id int64) Lane { return Lane(id<<2 | laneOrder) }
+func OrderLane(id int64) Lane { return Lane(id)*laneKinds + laneOrder }
 
 // WorkOrderLane is the lane of a work order, by its row.
-func WorkOrderLane(row int64) Lane { return Lane(row<<2 | laneWorkOrder) }
+func WorkOrderLane(row int64) Lane { return Lane(row)*laneKinds + laneWorkOrder }
 
-// EventLane is the lane of an event that is nobody's.
-func EventLane(seq int64) Lane { return Lane(seq<<2 | laneEvent) }
+// EventLane is the lane of an event that is nobody's, by its place.
+func EventLane(place int64) Lane { return Lane(place)*laneKinds + laneEvent }
 
 // Order returns the order whose lane it is, and WorkOrder and Event the same of theirs;
 // 0 when it is not.
@@ -33,10 +34,10 @@ func (l Lane) WorkOrder() int64 { return l.id(laneWorkOrder) }
 func (l Lane) Event() int64     { return l.id(laneEvent) }
 
 func (l Lane) id(kind Lane) int64 {
-	if l&3 != kind {
+	if l%laneKinds != kind {
 		return 0
 	}
-	return int64(l >> 2)
+	return int64(l / laneKinds)
 }
 
 // QueueName names a destination's place in the log: the destination itself, or a replay
