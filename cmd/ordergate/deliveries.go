@@ -66,7 +66,7 @@ func each[T any](t *terminal, l *listing, path string, query url.Values, show fu
 
 type deliveriesListCmd struct {
 	listing
-	State       order.DeliveryState `placeholder:"STATE" help:"pending, in_flight, done, retrying, held or dead."`
+	State       order.DeliveryState `placeholder:"STATE" help:"pending, in_flight, done, retrying, dead, or held: dead ones whose orders wait for a person."`
 	Destination string              `placeholder:"NAME" help:"Of one destination."`
 }
 
@@ -90,14 +90,18 @@ func showDelivery(w *tabwriter.Writer, d admin.Delivery) {
 	if d.NextAt != nil {
 		next = "next " + timeText(d.NextAt)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\tattempts %d\t%s\t%s\n", d.ID, d.State, d.API, oneLine(cmp.Or(d.Order, "-")), d.Attempts, next, oneLine(d.Reason))
+	state := string(d.State)
+	if d.Held {
+		state += ", held"
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\tattempts %d\t%s\t%s\n", d.ID, state, d.API, oneLine(cmp.Or(d.Order, "-")), d.Attempts, next, oneLine(d.Reason))
 }
 
 type deliveriesRetryCmd struct {
 	management
 	IDs         []string            `arg:"" name:"id" optional:"" help:"Deliveries, as deliveries list prints them; none: as the flags select."`
 	Destination string              `placeholder:"NAME" help:"Without ids: of one destination (default: of all)."`
-	State       order.DeliveryState `placeholder:"STATE" help:"Without ids: retrying, held or dead (default: held and dead)."`
+	State       order.DeliveryState `placeholder:"STATE" help:"Without ids: retrying, dead or held (default: dead)."`
 	FromSeq     int64               `placeholder:"SEQ" help:"Without ids: from this place in the log on."`
 	ToSeq       int64               `placeholder:"SEQ" help:"Without ids: up to this place in the log."`
 }
@@ -174,7 +178,7 @@ func (cmd *destinationsListCmd) Run(t *terminal) error {
 		if d.NextAt != nil {
 			next = "next try " + timeText(d.NextAt)
 		}
-		fmt.Fprintf(w, "%s\t%s\tlag %d\tretrying %d\theld %d\tdead %d\t%s\t%s\n", d.Name, d.State, d.Lag, d.Retrying, d.Held, d.Dead, next, oneLine(d.Reason))
+		fmt.Fprintf(w, "%s\t%s\tlag %d\tretrying %d\tdead %d\theld %d\t%s\t%s\n", d.Name, d.State, d.Lag, d.Retrying, d.Dead, d.Held, next, oneLine(d.Reason))
 	}
 	return w.Flush()
 }

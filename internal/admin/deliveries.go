@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -34,7 +35,8 @@ type Delivery struct {
 	Event       string              `json:"event" doc:"Its id; a webhook's webhook-id"`
 	API         string              `json:"api"`
 	Order       string              `json:"order"`
-	State       order.DeliveryState `json:"state" enum:"pending,in_flight,done,retrying,held,dead" doc:"held: given up, and its order waits for a person; dead: given up, and its order went on"`
+	State       order.DeliveryState `json:"state" enum:"pending,in_flight,done,retrying,dead"`
+	Held        bool                `json:"held,omitempty" doc:"It is dead, and its order waits for a person"`
 	Attempts    int                 `json:"attempts" doc:"Used up since it was last retried. An outage of the destination uses up none"`
 	NextAt      *apply.Time         `json:"next_at,omitempty"`
 	Reason      string              `json:"reason,omitempty"`
@@ -52,7 +54,10 @@ type Attempt struct {
 func showDelivery(d order.Delivery) Delivery {
 	out := Delivery{
 		ID: deliveryID(d.Queue, d.Event.Place), Destination: d.Queue.Destination(), Seq: d.Event.Place, Event: d.Event.ID, API: d.Event.API, Order: d.Event.Order.Number,
-		State: d.State, Attempts: d.Attempts, NextAt: apply.AsTime(d.NextAt), Reason: d.Reason, Last: []Attempt{},
+		State: d.State, Held: d.State == order.DeliveryHeld, Attempts: d.Attempts, NextAt: apply.AsTime(d.NextAt), Reason: d.Reason, Last: []Attempt{},
+	}
+	if out.Held {
+		out.State = order.DeliveryDead
 	}
 	for _, a := range d.Last {
 		out.Last = append(out.Last, Attempt{At: apply.AsTime(a.At), Status: a.Status, LatencyMS: float64(a.Latency.Microseconds()) / 1000, Body: a.Body})
@@ -81,14 +86,14 @@ type DeliveryPath struct {
 
 // DeliveryQuery selects deliveries.
 type DeliveryQuery struct {
-	State       order.DeliveryState `query:"state" enum:"pending,in_flight,done,retrying,held,dead"`
+	State       order.DeliveryState `query:"state" enum:"pending,in_flight,done,retrying,dead,held" doc:"held: dead ones whose orders wait for a person"`
 	Destination string              `query:"destination"`
 }
 
 // RetryFilter selects deliveries to be tried again.
 type RetryFilter struct {
 	Destination string              `json:"destination,omitempty" yaml:"destination" doc:"Absent: all"`
-	State       order.DeliveryState `json:"state,omitempty" yaml:"state" enum:"retrying,held,dead" doc:"Absent: held and dead"`
+	State       order.DeliveryState `json:"state,omitempty" yaml:"state" enum:"retrying,dead,held" doc:"held: dead ones whose orders wait for a person. Absent: dead"`
 	FromSeq     int64               `json:"from_seq,omitempty" yaml:"from_seq" doc:"Place of the first event; absent: the beginning"`
 	ToSeq       int64               `json:"to_seq,omitempty" yaml:"to_seq" doc:"Place of the last event; absent: the end"`
 }
@@ -118,7 +123,7 @@ func (s *Server) registerDeliveries(api huma.API) {
 		})
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-delivery", Method: http.MethodPost, Path: "/v1/deliveries/{id}/retry", Summary: "Try a delivery again now, from the first attempt on",
-		Description: "For what is retrying, held or dead; 409 for the rest.",
+		Description: "For what is retrying or dead; 409 for the rest.",
 	}, func(ctx context.Context, in *DeliveryPath) (*struct{ Body Delivery }, error) {
 		return s.again(ctx, in.ID, false)
 	})
@@ -129,7 +134,7 @@ func (s *Server) registerDeliveries(api huma.API) {
 		return s.again(ctx, in.ID, true)
 	})
 	huma.Register(api, huma.Operation{
-		OperationID: "retry-deliveries", Method: http.MethodPost, Path: "/v1/deliveries/retry", Summary: "Try all deliveries again that are held or dead, or as the filter says",
+		OperationID: "retry-deliveries", Method: http.MethodPost, Path: "/v1/deliveries/retry", Summary: "Try all deliveries again that are dead, or as the filter says",
 		RequestBody: body[RetryFilter](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, s.retryDeliveries)
 }
@@ -202,12 +207,20 @@ func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after str
 // exceptions are the states that have rows of their own.
 var exceptions = []order.DeliveryState{order.DeliveryRetrying, order.DeliveryHeld, order.DeliveryDead}
 
+// statesOf are the states that are asked for by one: what is held is dead, too.
+func statesOf(state order.DeliveryState) []order.DeliveryState {
+	if state == order.DeliveryDead {
+		return []order.DeliveryState{order.DeliveryDead, order.DeliveryHeld}
+	}
+	return []order.DeliveryState{state}
+}
+
 // deliveriesOf lists deliveries of a queue behind a place, and up to which place it has
 // looked.
 func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state order.DeliveryState, after int64, limit int) (found []order.Delivery, last int64, more bool, err error) {
 	f := order.DeliveryFilter{Queue: name, After: after, Limit: limit}
 	if slices.Contains(exceptions, state) {
-		f.States = []order.DeliveryState{state}
+		f.States = statesOf(state)
 	}
 	page, more, err := s.Store.Delivered(ctx, f)
 	if err != nil {
@@ -226,7 +239,7 @@ func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state o
 			one.State = order.DeliveryInFlight
 		}
 		exception := slices.Contains(exceptions, one.State)
-		if (state == "" || one.State == state) && (exception || d.Takes(one.Event)) {
+		if (state == "" || slices.Contains(statesOf(state), one.State)) && (exception || d.Takes(one.Event)) {
 			found = append(found, one)
 		}
 	}
@@ -263,7 +276,7 @@ func (s *Server) again(ctx context.Context, id string, skip bool) (*struct{ Body
 		can = []order.DeliveryState{order.DeliveryRetrying, order.DeliveryHeld}
 	}
 	if !slices.Contains(can, d.State) {
-		return nil, s.failed(&order.Conflict{Text: "the delivery is " + string(d.State) + "; what is done is delivered again by a replay"})
+		return nil, s.failed(&order.Conflict{Text: "the delivery is " + string(showDelivery(d).State) + "; what is done is delivered again by a replay"})
 	}
 	if s.Courier.OnTheirWay(d.Queue)[d.Event.Place] {
 		return nil, s.failed(&order.Conflict{Text: "the delivery is on its way; ask again when it has been answered"})
@@ -285,11 +298,9 @@ func (s *Server) retryDeliveries(ctx context.Context, in *struct{ RawBody []byte
 	if err := apply.ParseItem(in.RawBody, &f); err != nil {
 		return nil, unread(err)
 	}
-	states := []order.DeliveryState{order.DeliveryHeld, order.DeliveryDead}
-	if f.State != "" {
-		if states = []order.DeliveryState{f.State}; !slices.Contains(exceptions, f.State) {
-			return nil, problem(http.StatusUnprocessableEntity, "the filter is wrong", Detail{"body.state", "is one of retrying, held, dead"})
-		}
+	states := statesOf(cmp.Or(f.State, order.DeliveryDead))
+	if !slices.Contains(exceptions, states[0]) {
+		return nil, problem(http.StatusUnprocessableEntity, "the filter is wrong", Detail{"body.state", "is one of retrying, dead, held"})
 	}
 	names, err := s.queuesOf(ctx, f.Destination)
 	if err != nil {
@@ -336,8 +347,8 @@ type DestinationStats struct {
 	Name     string      `json:"name"`
 	Lag      int64       `json:"lag" doc:"Places in the log between its cursor and the end"`
 	Retrying int         `json:"retrying" doc:"Deliveries that wait for their next attempt"`
-	Held     int         `json:"held" doc:"Orders that wait for a person"`
 	Dead     int         `json:"dead" doc:"Deliveries that are given up"`
+	Held     int         `json:"held" doc:"Of those, the ones whose orders wait for a person"`
 	State    string      `json:"state" enum:"up,down,disabled,waiting" doc:"waiting: calls wait for its answer, and nothing else is delivered to it"`
 	Reason   string      `json:"reason,omitempty" doc:"Why it is down"`
 	Since    *apply.Time `json:"since,omitempty"`
@@ -375,7 +386,7 @@ func (s *Server) stats(ctx context.Context) (*Stats, error) {
 	for _, d := range destinations {
 		one := DestinationStats{Name: d.Name, State: "up"}
 		if i := slices.IndexFunc(owing, func(o order.Owing) bool { return o.Destination == d.Name }); i >= 0 {
-			one.Lag, one.Retrying, one.Held, one.Dead = owing[i].Lag, owing[i].Retrying, owing[i].Held, owing[i].Dead
+			one.Lag, one.Retrying, one.Held, one.Dead = owing[i].Lag, owing[i].Retrying, owing[i].Held, owing[i].Dead+owing[i].Held
 		}
 		condition := s.Courier.Condition(d.Name)
 		switch {

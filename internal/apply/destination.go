@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -204,10 +205,10 @@ func (r *resolver) forbid(at, who string, fields ...given) {
 // DestinationOf shows a stored destination in the format in which it was declared.
 func DestinationOf(d *order.Destination) Destination {
 	enabled := !d.Disabled
-	out := Destination{Name: d.Name, Kind: d.Kind, URL: d.URL, AppKey: d.AppKey, Secret: d.Secret, Session: d.Session, Wait: d.Wait, Enabled: &enabled, OnDead: d.OnDead, KeepSuccess: d.KeepSuccess}
-	if d.Unordered {
-		ordered := false
-		out.Ordered = &ordered
+	out := Destination{Name: d.Name, Kind: d.Kind, URL: d.URL, AppKey: d.AppKey, Secret: d.Secret, Session: d.Session, Wait: d.Wait, Enabled: &enabled, KeepSuccess: d.KeepSuccess}
+	if !d.Wait {
+		ordered := !d.Unordered
+		out.Ordered, out.OnDead = &ordered, cmp.Or(d.OnDead, order.OnDeadContinue)
 	}
 	if len(d.Sessions) > 0 {
 		out.Sessions = maps.Clone(d.Sessions)
