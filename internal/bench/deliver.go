@@ -24,6 +24,8 @@ const (
 	sustainedShare = 0.95
 	calmShare      = 0.3
 	severalTargets = 10
+	slowRate       = 100 // events a second, beside a destination that is slow
+	slowAnswer     = 4 * time.Second
 )
 
 // webhookSecret is that of the sink.
@@ -91,7 +93,16 @@ func (b *Bench) deliverRound(r *results, round int) error {
 	if err != nil {
 		return err
 	}
-	r.add(a, raw, posts, sync, alone, several, sustained, crowded, calm)
+	quiet, _, err := b.deliver(r, "100/s", some, w, slowRate)
+	if err != nil {
+		return err
+	}
+	beside, err := b.besideSlow(r, w)
+	if err != nil {
+		return err
+	}
+	r.add(a, raw, posts, sync, alone, several, sustained, crowded, calm, quiet, beside)
+	r.ratio("slow_neighbour_p99", beside.P99/quiet.P99, beside, quiet)
 	r.ratio("deliver_64_to_A", sustained.Rate/a.Rate, sustained, a)
 	r.ratio("deliver_64_to_harmonic", sustained.Rate*(1/a.Rate+1/raw.Rate+1/posts.Rate), sustained, a, raw, posts)
 	r.ratio("deliver_64_share", share, sustained)
@@ -105,15 +116,15 @@ func (b *Bench) deliverRound(r *results, round int) error {
 // deliver measures a gateway that delivers to a sink: as fast as it answers, or at a
 // rate, and then from the answer to the delivery. It returns how much of what was
 // answered was delivered when the load stopped.
-func (b *Bench) deliver(r *results, name string, conns int, w work, rate float64) (s Stage, share float64, err error) {
+func (b *Bench) deliver(r *results, name string, conns int, w work, rate float64, others ...string) (s Stage, share float64, err error) {
 	s, err = b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
-			to, err := startSink("", 0, len(w.requests))
+			to, err := startSink("", 0, len(w.requests), 0)
 			if err != nil {
 				return err
 			}
 			defer to.close()
-			p, err := b.startGateway(dir, destination("sink", to.url(), ""))
+			p, err := b.startGateway(dir, append(others, destination("sink", to.url(), ""))...)
 			if err != nil {
 				return err
 			}
@@ -145,6 +156,17 @@ func (b *Bench) deliver(r *results, name string, conns int, w work, rate float64
 	return s, share, err
 }
 
+// besideSlow measures delivery beside a destination that takes seconds for an answer.
+func (b *Bench) besideSlow(r *results, w work) (Stage, error) {
+	slow, err := startSink("", 0, len(w.requests), slowAnswer)
+	if err != nil {
+		return Stage{}, err
+	}
+	defer slow.close()
+	s, _, err := b.deliver(r, "beside slow", some, w, slowRate, destination("slow", slow.url(), ""))
+	return s, err
+}
+
 // latencies are from the answers to the deliveries. What was delivered before its caller
 // had read the answer took no time.
 func (s *sink) latencies(answered []time.Time) (took []time.Duration) {
@@ -160,7 +182,7 @@ func (s *sink) latencies(answered []time.Time) (took []time.Duration) {
 func (b *Bench) posts() (Stage, error) {
 	return b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
-			to, err := startSink("", 0, distinct)
+			to, err := startSink("", 0, distinct, 0)
 			if err != nil {
 				return err
 			}
@@ -241,7 +263,7 @@ func (b *Bench) backlog(r *results) error {
 				return err
 			}
 		}
-		to, err := startSink("", 0, b.Events+b.Rounds*tries*b.most())
+		to, err := startSink("", 0, b.Events+b.Rounds*tries*b.most(), 0)
 		if err != nil {
 			return err
 		}
@@ -290,7 +312,7 @@ func (b *Bench) backlog(r *results) error {
 
 // catchUp lets a destination return that is behind by n events.
 func (b *Bench) catchUp(r *results, dir, address string, n int) error {
-	to, err := startSink(address, 0, n)
+	to, err := startSink(address, 0, n, 0)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ var gates = []Gate{
 	{Name: "deliver_64_to_harmonic", Limit: 0.70, AtLeast: true},
 	{Name: "deliver_64_share", Limit: sustainedShare, AtLeast: true},
 	{Name: "deliver_30_p99_to_F", Limit: 100},
+	{Name: "slow_neighbour_p99", Limit: 2},
 	{Name: "ten_dest_to_ingest", Limit: 0.90, AtLeast: true},
 	{Name: "backlog_to_ingest", Limit: 0.90, AtLeast: true},
 	{Name: "backlog_rss_mb", Limit: 250},

@@ -17,7 +17,8 @@ import (
 // of a load for the first time. It speaks just as much HTTP as it is sent.
 type sink struct {
 	listener net.Listener
-	posts    atomic.Int64 // requests, repetitions included
+	posts    atomic.Int64  // requests, repetitions included
+	takes    time.Duration // before it answers
 
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -30,8 +31,8 @@ type sink struct {
 }
 
 // startSink starts a sink that expects the events of a load from first on, n at most. An
-// empty address is any.
-func startSink(address string, first, n int) (*sink, error) {
+// empty address is any. It takes some time for each answer.
+func startSink(address string, first, n int, takes time.Duration) (*sink, error) {
 	if address == "" {
 		address = "127.0.0.1:0"
 	}
@@ -39,7 +40,7 @@ func startSink(address string, first, n int) (*sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sink{listener: l, conns: map[net.Conn]bool{}, first: first, at: make([]time.Time, n), reached: make([]uint8, (first+n)/len(statuses)+2*ordersPerBlock)}
+	s := &sink{listener: l, takes: takes, conns: map[net.Conn]bool{}, first: first, at: make([]time.Time, n), reached: make([]uint8, (first+n)/len(statuses)+2*ordersPerBlock)}
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -83,6 +84,9 @@ func (s *sink) serve(conn net.Conn) {
 		}
 		s.posts.Add(1)
 		s.note(body, time.Now())
+		if s.takes > 0 {
+			time.Sleep(s.takes)
+		}
 		if _, err := conn.Write(sinkAnswer); err != nil {
 			return
 		}
