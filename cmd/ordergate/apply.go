@@ -93,12 +93,15 @@ func (m *management) send(t *terminal, method, path string, body []byte, answer 
 func (m *management) refused(response *http.Response, data []byte) error {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized:
-		return errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")
+		return &refusedError{errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")}
 	case response.StatusCode >= 300:
-		return problemError(response.Status, data)
+		return &refusedError{problemError(response.Status, data)}
 	}
 	return nil
 }
+
+// refusedError is an answer that says no: asking again changes nothing.
+type refusedError struct{ error }
 
 // Of streams: what stands before the place where they begin, and their end.
 const streamBegins = "the log behind "

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -293,16 +295,21 @@ const tailPause = time.Second
 
 // Run follows the stream until the context ends, and goes on where it broke.
 func (cmd *eventsTailCmd) Run(t *terminal) error {
-	last := ""
+	last, began := "", false
 	if cmd.After != nil {
 		last = strconv.FormatInt(*cmd.After, 10)
 	}
 	for {
-		var err error
-		if last, err = cmd.follow(t, last); t.Err() != nil {
+		lines, closeStream, err := cmd.stream(t, "/v1/events/stream", last)
+		if err == nil {
+			began = true
+			last, err = cmd.follow(t, lines, last)
+			closeStream()
+		}
+		if t.Err() != nil {
 			return nil
 		}
-		if last == "" { // it never began
+		if _, refused := errors.AsType[*refusedError](err); refused || !began {
 			return err
 		}
 		fmt.Fprintf(t.err, "ordergate: the stream broke, going on behind %s: %v\n", last, err)
@@ -314,13 +321,8 @@ func (cmd *eventsTailCmd) Run(t *terminal) error {
 	}
 }
 
-// follow prints what comes behind a place, and returns the place of the last event.
-func (cmd *eventsTailCmd) follow(t *terminal, last string) (string, error) {
-	lines, closeStream, err := cmd.stream(t, "/v1/events/stream", last)
-	if err != nil {
-		return last, err
-	}
-	defer closeStream()
+// follow prints what a stream brings, and returns the place of the last event.
+func (cmd *eventsTailCmd) follow(t *terminal, lines *bufio.Scanner, last string) (string, error) {
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ": ")
 		switch name {

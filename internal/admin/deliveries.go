@@ -76,7 +76,7 @@ func readDeliveryID(text string) (q order.QueueName, seq int64, ok bool) {
 		return "", 0, false
 	}
 	seq, err := strconv.ParseInt(text[i+1:], 10, 64)
-	return order.QueueName(text[:i]), seq, err == nil && seq > 0
+	return order.QueueName(text[:i]), seq, err == nil && seq >= 0
 }
 
 // DeliveryPath names a delivery.
@@ -135,7 +135,7 @@ func (s *Server) registerDeliveries(api huma.API) {
 	})
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-deliveries", Method: http.MethodPost, Path: "/v1/deliveries/retry", Summary: "Try all deliveries again that are dead, or as the filter says",
-		RequestBody: body[RetryFilter](api, "application/json"), SkipValidateBody: true, MaxBodyBytes: maxBody,
+		RequestBody: optional(body[RetryFilter](api, "application/json")), SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, s.retryDeliveries)
 }
 
@@ -180,7 +180,7 @@ func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after str
 		}
 		for more := true; more; {
 			if scanned == scanPages*limit || len(out.Body.Items) == limit {
-				out.Body.Next = deliveryID(name, max(seq, 1))
+				out.Body.Next = deliveryID(name, seq)
 				return out, nil
 			}
 			var found []order.Delivery
@@ -219,8 +219,19 @@ func statesOf(state order.DeliveryState) []order.DeliveryState {
 // looked.
 func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state order.DeliveryState, after int64, limit int) (found []order.Delivery, last int64, more bool, err error) {
 	f := order.DeliveryFilter{Queue: name, After: after, Limit: limit}
-	if slices.Contains(exceptions, state) {
+	switch {
+	case slices.Contains(exceptions, state):
 		f.States = statesOf(state)
+	case state == order.DeliveryPending, state == order.DeliveryInFlight:
+		queues, err := s.Store.Queues(ctx)
+		if err != nil {
+			return nil, 0, false, s.failed(err)
+		}
+		for _, q := range queues {
+			if q.Name == name {
+				f.After = max(f.After, q.First-1)
+			}
+		}
 	}
 	page, more, err := s.Store.Delivered(ctx, f)
 	if err != nil {
@@ -249,7 +260,7 @@ func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state o
 // delivery finds a delivery by its id.
 func (s *Server) delivery(ctx context.Context, id string) (d order.Delivery, err error) {
 	name, seq, ok := readDeliveryID(id)
-	if !ok {
+	if !ok || seq == 0 {
 		return d, s.failed(order.ErrNotFound)
 	}
 	if _, err := s.destination(ctx, name.Destination()); err != nil {
@@ -295,8 +306,10 @@ const retryPage = 500
 
 func (s *Server) retryDeliveries(ctx context.Context, in *struct{ RawBody []byte }) (*struct{ Body Retried }, error) {
 	var f RetryFilter
-	if err := apply.ParseItem(in.RawBody, &f); err != nil {
-		return nil, unread(err)
+	if len(in.RawBody) > 0 {
+		if err := apply.ParseItem(in.RawBody, &f); err != nil {
+			return nil, unread(err)
+		}
 	}
 	states := statesOf(cmp.Or(f.State, order.DeliveryDead))
 	if !slices.Contains(exceptions, states[0]) {

@@ -76,7 +76,12 @@ func (s *Server) follow(ctx context.Context, w http.ResponseWriter, after int64)
 		return
 	}
 	for ctx.Err() == nil {
-		events, more, err := s.Store.Events(ctx, order.EventFilter{Settled: true, After: after, Limit: streamPage})
+		head, err := s.Store.Head(ctx)
+		var events []*order.Event
+		more := false
+		if err == nil {
+			events, more, err = s.Store.Events(ctx, order.EventFilter{Settled: true, After: after, UpTo: max(head, 1), Limit: streamPage})
+		}
 		if err != nil {
 			s.Log.Warn("a stream of events ended", "error", err)
 			return
@@ -93,6 +98,7 @@ func (s *Server) follow(ctx context.Context, w http.ResponseWriter, after int64)
 		if more {
 			continue
 		}
+		after = max(after, head) // what was asked, and is no fact yet, has no place before it
 		waiting, done := context.WithTimeout(ctx, streamBeat)
 		err = s.Courier.Await(waiting, after)
 		done()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,8 +36,10 @@ type Dispatcher struct {
 	queues   map[order.QueueName]*queue
 	readers  atomic.Pointer[[]*queue] // the same, for Committed
 	lagging  atomic.Bool
-	relaying atomic.Bool // a destination makes calls that need sessions
+	relaying atomic.Bool    // a destination makes calls that need sessions
+	running  sync.WaitGroup // queues, those included that have ended for good
 	watchers atomic.Int32
+	watch    sync.Mutex    // guards grown
 	grown    chan struct{} // closed when the log grows, if anybody watches
 }
 
@@ -74,14 +77,14 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 		if q.hungry.Load() {
 			signal(q.wake)
 		}
-		lagging = lagging || last-q.reached.Load() > lagPlaces && !q.target.asleep()
+		lagging = lagging || last-q.reached.Load() > lagPlaces && !q.name.Replay() && !q.target.asleep()
 	}
 	d.lagging.Store(lagging)
 	if d.watchers.Load() > 0 {
-		d.mu.Lock()
+		d.watch.Lock()
 		close(d.grown)
 		d.grown = make(chan struct{})
-		d.mu.Unlock()
+		d.watch.Unlock()
 	}
 }
 
@@ -98,9 +101,9 @@ func (d *Dispatcher) Await(ctx context.Context, seq int64) error {
 	d.watchers.Add(1)
 	defer d.watchers.Add(-1)
 	for {
-		d.mu.Lock()
+		d.watch.Lock()
 		grown := d.grown
-		d.mu.Unlock()
+		d.watch.Unlock()
 		if d.tail.end() > seq {
 			return nil
 		}
@@ -131,13 +134,10 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	late := time.AfterFunc(shutdown, breakOff)
 	defer late.Stop()
 	d.mu.Lock()
-	queues := d.queues
 	d.queues = map[order.QueueName]*queue{}
 	d.readers.Store(&[]*queue{})
 	d.mu.Unlock()
-	for _, q := range queues {
-		q.ended.Wait()
-	}
+	d.running.Wait()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, t := range d.targets {
@@ -196,9 +196,7 @@ func (d *Dispatcher) sync(ctx, delivering context.Context) error {
 	}
 	d.readers.Store(&readers)
 	for _, q := range readers { // what is to be tried may have changed
-		q.mu.Lock()
-		q.due = time.Time{}
-		q.mu.Unlock()
+		q.recall()
 		signal(q.wake)
 	}
 	return nil
@@ -213,7 +211,7 @@ func (d *Dispatcher) redirect(declared *order.Destination) {
 		d.targets[declared.Name] = t
 	}
 	old := t.route.Load()
-	if old != nil && old.Destination == declared {
+	if old != nil && reflect.DeepEqual(old.Destination, declared) {
 		return
 	}
 	t.route.Store(d.routeOf(declared))
@@ -239,17 +237,17 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 		return fmt.Errorf("queue %s: %w", s.Name, err)
 	}
 	q := &queue{
-		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq, stored: s.Seq, blocked: s.Blocked,
+		Dispatcher: d, target: d.targets[s.Name.Destination()], main: d.queues[order.QueueName(s.Name.Destination())], name: s.Name, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq, stored: s.Seq, blocked: s.Blocked,
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
-		lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
+		look: true, lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
 	}
 	for _, seq := range places {
 		q.done[seq] = true
 	}
 	q.reached.Store(s.Seq)
 	ctx, q.stop = context.WithCancel(ctx)
-	q.ended.Go(func() { q.run(ctx, delivering) })
-	q.ended.Go(func() { q.record(ctx) })
+	d.running.Go(func() { q.run(ctx, delivering) })
+	d.running.Go(func() { q.record(ctx) })
 	d.queues[s.Name] = q
 	return nil
 }

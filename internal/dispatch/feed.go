@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
@@ -79,9 +81,11 @@ func (q *queue) untilNext() time.Duration {
 		}
 	}
 	if q.thawed+len(q.retried) < q.maxThawed() { // else there is room when one of them has been stored
-		until(q.due)
+		if until(q.due); q.look {
+			until(now)
+		}
 	}
-	if len(q.ready)+len(q.stalled)+len(q.suspects) > 0 {
+	if len(q.ready)+len(q.returned)+len(q.stalled)+len(q.suspects) > 0 {
 		_, probe := q.target.isDown()
 		until(probe)
 	}
@@ -94,12 +98,18 @@ func (q *queue) untilNext() time.Duration {
 		}
 		until(now.Add(passEvery))
 	}
+	if q.upTo > 0 && q.read < q.upTo && q.read >= q.end() { // the cursor has to go on first
+		until(now.Add(readAgain))
+	}
 	if q.upTo > 0 && q.read >= q.upTo && len(q.window)+len(q.lanes)+q.blocked == 0 && !q.pending.end && !q.over {
 		q.pending.end = true
 		signal(q.dirty)
 	}
 	return wait
 }
+
+// downWindow is how many events are read ahead for a destination that is down.
+const downWindow = 16
 
 // room is how many events the window has room for.
 func (q *queue) room() int {
@@ -110,6 +120,9 @@ func (q *queue) room() int {
 	}
 	if q.bytes >= maxBytes || q.upTo > 0 && q.read >= q.upTo {
 		return 0
+	}
+	if is, _ := q.target.isDown(); is { // whom nothing is sent to, nothing is read for
+		return max(0, downWindow-len(q.window))
 	}
 	return q.capacity() - len(q.window)
 }
@@ -147,10 +160,15 @@ func (q *queue) feed(ctx context.Context) (more bool, err error) {
 
 // behind returns the next events of the log, and the place up to which they are all.
 func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64, err error) {
+	end := q.end()
+	if end <= q.read {
+		return nil, q.read, nil
+	}
 	entries, base, ok := q.tail.behind(q.read, n)
 	if ok {
 		if len(entries) > 0 {
-			return q.within(entries)
+			entries, upTo = within(entries, end)
+			return entries, upTo, nil
 		}
 		return nil, q.read, nil
 	}
@@ -159,9 +177,7 @@ func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64
 			return nil, 0, err
 		}
 	}
-	if q.upTo > 0 {
-		base = min(base, q.upTo)
-	}
+	base = min(base, end)
 	if base <= q.read {
 		return nil, q.read, nil
 	}
@@ -178,16 +194,22 @@ func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64
 	return entries, entries[len(entries)-1].Place, nil
 }
 
-// within cuts what lies behind the end of a replay.
-func (q *queue) within(entries []*entry) ([]*entry, int64, error) {
-	upTo := entries[len(entries)-1].Place
-	if q.upTo > 0 && upTo > q.upTo {
-		for len(entries) > 0 && entries[len(entries)-1].Place > q.upTo {
-			entries = entries[:len(entries)-1]
-		}
-		upTo = q.upTo
+// end is how far the queue may read. A replay never overtakes the cursor that it goes
+// beside.
+func (q *queue) end() int64 {
+	if q.upTo == 0 {
+		return math.MaxInt64
 	}
-	return entries, upTo, nil
+	return min(q.upTo, q.main.reached.Load())
+}
+
+// within cuts what lies behind an end.
+func within(entries []*entry, end int64) (cut []*entry, upTo int64) {
+	if upTo = entries[len(entries)-1].Place; upTo <= end {
+		return entries, upTo
+	}
+	i := slices.IndexFunc(entries, func(e *entry) bool { return e.Place > end })
+	return entries[:i], end
 }
 
 // opens reports whether the destination is told secret parameters: cards, by the call
@@ -197,22 +219,17 @@ func (q *queue) opens() bool { return q.target.route.Load().Kind == order.KindSu
 // admit puts events into the window, but for those of blocked lanes. It is stale when
 // those changed while they were looked up.
 func (q *queue) admit(ctx context.Context, d *order.Destination, entries []*entry, upTo int64) (stale bool, err error) {
-	laneOf := func(e *entry) order.Lane {
-		if d.Unordered {
-			return order.EventLane(e.Place)
-		}
-		return e.Lane
-	}
 	q.mu.Lock()
 	changes, ask := q.changes, q.blocked > 0 && len(entries) > 0
 	q.mu.Unlock()
-	var blocked map[order.Lane]bool
-	if ask {
-		lanes := make([]order.Lane, len(entries))
-		for i, e := range entries {
-			lanes[i] = laneOf(e)
+	var blocked, owed map[order.Lane]int64
+	if q.upTo > 0 && len(entries) > 0 { // what the cursor still owes is not overtaken either
+		if owed, err = q.Store.BlockedOf(ctx, q.main.name, lanesOf(entries)); err != nil {
+			return false, err
 		}
-		if blocked, err = q.Store.BlockedOf(ctx, q.name, lanes); err != nil {
+	}
+	if ask {
+		if blocked, err = q.Store.BlockedOf(ctx, q.name, lanesOf(entries)); err != nil {
 			return false, err
 		}
 	}
@@ -221,29 +238,47 @@ func (q *queue) admit(ctx context.Context, d *order.Destination, entries []*entr
 	if q.changes != changes {
 		return true, nil
 	}
-	for _, e := range entries {
-		key := laneOf(e)
+	away := func(key order.Lane) bool { // its events are found by the lane, later
 		l := q.lanes[key]
-		switch {
-		case l == nil && blocked[key], l != nil && l.thawed && l.state != laneClosing: // it is found by the lane, later
+		return l == nil && blocked[key] > 0 || l != nil && l.thawed && l.state != laneClosing
+	}
+	for _, e := range entries {
+		key := e.Lane
+		if d.Unordered {
+			key = order.EventLane(e.Place)
+		}
+		if first := owed[e.Lane]; away(e.Lane) || away(key) || first > 0 && first <= e.Place {
 			continue
-		case l == nil:
+		}
+		l := q.lanes[key]
+		if l == nil {
 			l = &lane{key: key}
 			q.lanes[key] = l
 			q.ready = append(q.ready, l)
 		}
-		it := &item{entry: e}
+		it := &item{entry: e, place: e.Place}
 		l.items = append(l.items, it)
 		q.window = append(q.window, it)
 		q.bytes += it.size
 	}
 	q.read = upTo
+	if len(q.window) == 0 {
+		q.reached.Store(upTo)
+	}
 	for seq := range q.done {
 		if seq <= upTo {
 			delete(q.done, seq)
 		}
 	}
 	return false, nil
+}
+
+// lanesOf lists the lanes that events may be in: their order's, and their own.
+func lanesOf(entries []*entry) (lanes []order.Lane) {
+	for _, e := range entries {
+		lanes = append(lanes, e.Lane, order.EventLane(e.Place))
+	}
+	return lanes
 }
 
 // maxThawed is how many lanes that come back may be in memory at a time: half of the
@@ -256,51 +291,62 @@ func (q *queue) thaw(ctx context.Context) error {
 	q.mu.Lock()
 	room := q.maxThawed() - q.thawed - len(q.retried)
 	inMemory := q.thawed + len(q.retried) + len(q.pending.frozen)
-	due := q.due
-	q.mu.Unlock()
-	if room <= 0 || due.After(now) {
+	if room <= 0 || !q.look && q.due.After(now) {
+		q.mu.Unlock()
 		return nil
 	}
-	blocked, dead, next, err := q.Store.Due(ctx, q.name, now, inMemory+room)
+	changes := q.changes
+	q.look, q.due = false, now.Add(idlePause) // what becomes due from here on, is noted
+	q.mu.Unlock()
+	if err := q.thawDue(ctx, now, inMemory+room, changes); err != nil {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.look = true
+		return err
+	}
+	return nil
+}
+
+// thawDue brings back what the store says is due, as far as that is not stale.
+func (q *queue) thawDue(ctx context.Context, now time.Time, limit, changes int) error {
+	blocked, dead, next, err := q.Store.Due(ctx, q.name, now, limit)
 	if err != nil {
 		return err
 	}
-	if next.IsZero() {
-		next = now.Add(idlePause)
-	}
-	if len(blocked) >= inMemory+room || len(dead) >= inMemory+room { // there may be more
+	if len(blocked) >= limit || len(dead) >= limit { // there may be more
 		next = now.Add(readAgain)
 	}
 	q.mu.Lock()
-	q.due = next
+	q.dueAt(next)
 	q.mu.Unlock()
 	for _, b := range blocked {
-		if err := q.bringBack(ctx, b); err != nil {
+		if err := q.bringBack(ctx, b, changes); err != nil {
 			return err
 		}
 	}
 	for _, d := range dead {
-		if err := q.retry(ctx, d); err != nil {
+		if err := q.retry(ctx, d, changes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// known reports whether a lane is in memory, or there is no room for another.
-func (q *queue) known(key order.Lane) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.lanes[key] != nil || q.thawed+len(q.retried) >= q.maxThawed()
+// fresh reports whether what was read of the rows still holds; else they are read
+// again. q.mu is held.
+func (q *queue) fresh(changes int) bool {
+	q.look = q.look || q.changes != changes
+	return q.changes == changes
 }
 
 // bringBack takes a blocked lane into memory.
-func (q *queue) bringBack(ctx context.Context, b order.Blocked) error {
-	if q.known(b.Lane) {
-		return nil
-	}
+func (q *queue) bringBack(ctx context.Context, b order.Blocked, changes int) error {
 	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, tried: order.TriedAt(b.Attempts, b.NextAt), last: b.Seq - 1, state: laneLoading}
 	q.mu.Lock()
+	if !q.fresh(changes) || q.lanes[b.Lane] != nil || q.thawed+len(q.retried) >= q.maxThawed() {
+		q.mu.Unlock()
+		return nil
+	}
 	q.lanes[b.Lane] = l
 	q.thawed++
 	q.mu.Unlock()
@@ -347,7 +393,7 @@ func (q *queue) extend(ctx context.Context, l *lane, first int64) error {
 		for _, e := range events {
 			l.last = e.Place
 			if d.Takes(e) {
-				items = append(items, &item{entry: newEntry(e), outside: true})
+				items = append(items, &item{entry: newEntry(e), place: e.Place, outside: true, attempted: e.Place == first})
 			}
 		}
 		if !more {
@@ -362,36 +408,37 @@ func (q *queue) extend(ctx context.Context, l *lane, first int64) error {
 		signal(q.dirty)
 		return nil
 	}
-	if items[0].Place != first {
+	if items[0].place != first {
 		l.attempts = 0
-		q.pending.block(order.Blocked{Lane: l.key, Seq: items[0].Place, NextAt: q.Clock()})
+		q.pending.block(order.Blocked{Lane: l.key, Seq: items[0].place, NextAt: q.Clock()})
 	}
-	l.items, l.state = items, laneReady
-	q.ready = append(q.ready, l)
+	l.items = items
+	q.push(l)
 	return nil
 }
 
 // retry takes a dead delivery into memory that is to be tried again.
-func (q *queue) retry(ctx context.Context, d order.Dead) error {
-	q.mu.Lock()
-	known := q.retried[d.Seq] != nil || q.thawed+len(q.retried) >= q.maxThawed()
-	q.mu.Unlock()
-	if known {
-		return nil
-	}
+func (q *queue) retry(ctx context.Context, d order.Dead, changes int) error {
 	events, _, err := q.Store.Events(ctx, order.EventFilter{Seq: d.Seq, Settled: true, Sealed: q.opens(), Limit: 1})
 	if err != nil {
 		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(events) == 0 { // it was pruned
+	switch {
+	case !q.fresh(changes) || q.retried[d.Seq] != nil || q.thawed+len(q.retried) >= q.maxThawed():
+		return nil
+	case len(events) == 0: // it was pruned
 		q.pending.revived = append(q.pending.revived, d.Seq)
 		signal(q.dirty)
 		return nil
+	case !q.target.route.Load().Takes(events[0]):
+		q.pending.bury(order.Dead{Seq: d.Seq, Lane: d.Lane, Reason: "the destination does not take it any more", At: q.Clock(), Attempts: d.Attempts})
+		signal(q.dirty)
+		return nil
 	}
-	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, tried: order.TriedAt(d.Attempts, d.NextAt), last: d.Seq, items: []*item{{entry: newEntry(events[0]), outside: true}}}
+	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, tried: order.TriedAt(d.Attempts, d.NextAt), last: d.Seq, items: []*item{{entry: newEntry(events[0]), place: d.Seq, outside: true, attempted: true}}}
 	q.retried[d.Seq] = l
-	q.ready = append(q.ready, l)
+	q.push(l)
 	return nil
 }

@@ -25,9 +25,10 @@ type stream struct {
 	server   string
 	prefix   string
 
-	mu   sync.Mutex
-	conn *nats.Conn
-	js   jetstream.JetStream
+	mu     sync.Mutex
+	conn   *nats.Conn
+	js     jetstream.JetStream
+	closed bool
 }
 
 // defaultPrefix begins the subjects of a destination whose URL has no path.
@@ -54,7 +55,10 @@ func (s *stream) Dial(network, address string) (net.Conn, error) {
 func (s *stream) connect() (jetstream.JetStream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != nil && s.conn.IsConnected() {
+	switch {
+	case s.closed: // the destination is declared anew
+		return nil, nats.ErrConnectionClosed
+	case s.conn != nil && s.conn.IsConnected():
 		return s.js, nil
 	}
 	if s.conn != nil {
@@ -82,9 +86,9 @@ func (s *stream) connect() (jetstream.JetStream, error) {
 }
 
 func (s *stream) send(ctx context.Context, e *entry, _ time.Time) outcome {
-	body, err := e.cloudEvent()
-	if err != nil {
-		return outcome{verdict: refused, reason: "the event cannot be written: " + err.Error()}
+	body, o, ok := e.cloudEvent()
+	if !ok {
+		return o
 	}
 	js, err := s.connect()
 	if err != nil {
@@ -113,6 +117,7 @@ func (s *stream) send(ctx context.Context, e *entry, _ time.Time) outcome {
 func (s *stream) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.closed = true
 	if s.conn != nil {
 		s.conn.Close()
 		s.conn = nil

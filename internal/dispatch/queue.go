@@ -19,6 +19,7 @@ import (
 type queue struct {
 	*Dispatcher
 	target *target
+	main   *queue // of a replay: the queue that it goes beside
 	name   order.QueueName
 	epoch  int64
 	upTo   int64 // of a replay; 0: it goes on
@@ -29,7 +30,6 @@ type queue struct {
 	reached atomic.Int64  // the cursor in memory
 	unread  chan struct{} // closed when the reader has ended
 	stop    context.CancelFunc
-	ended   sync.WaitGroup // reader and recorder
 	workers sync.WaitGroup
 
 	mu       sync.Mutex
@@ -41,13 +41,17 @@ type queue struct {
 	thawed   int             // lanes that came back
 	retried  map[int64]*lane // dead deliveries that are tried again, each a lane of its own
 	ready    []*lane         // that can be delivered from
+	returned []*lane         // the same, of those that came back: they take turns with the others
+	theirs   bool            // it was their turn last
 	stalled  []*lane         // the same, but the destination failed when it was last tried
 	suspects []*lane         // that wait to be judged
 	loading  []*lane         // thawed ones that want more of the log
 	blocked  int             // rows of the store
 	changes  int             // of those rows, as counted here: what was read before one is stale
-	due      time.Time       // when the next row wants to be tried
+	look     bool            // the rows that are due must be read now
+	due      time.Time       // when the next row wants to be tried, besides
 	pending  progress        // not yet stored
+	saving   *snapshot       // on its way to the store; nil: none
 	stored   int64           // the cursor as it is stored
 	storedAt time.Time
 	done     map[int64]bool // delivered above the cursor, by a process before this one
@@ -56,8 +60,9 @@ type queue struct {
 
 // item is an event on its way.
 type item struct {
-	*entry
-	outside   bool // not part of the window: it came back from the store
+	*entry          // nil once it is settled
+	place     int64 // of the event
+	outside   bool  // not part of the window: it came back from the store
 	settled   bool
 	recorded  bool // as delivered, above the cursor
 	attempted bool // the store has attempts of it
@@ -67,6 +72,7 @@ type item struct {
 type lane struct {
 	key      order.Lane
 	items    []*item
+	head     *item // what is being delivered
 	state    laneState
 	attempts int       // used up by the first item
 	tried    time.Time // when the last of them ended, or a little later
@@ -95,8 +101,8 @@ const (
 func (q *queue) start(ctx context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.stopped && len(q.ready)+len(q.stalled) > 0 {
-		probe, ok := q.target.enter()
+	for !q.stopped && len(q.ready)+len(q.returned)+len(q.stalled) > 0 {
+		probe, ok := q.target.enter(q)
 		if !ok {
 			return
 		}
@@ -109,12 +115,25 @@ func (q *queue) start(ctx context.Context) {
 // it may be to blame.
 func (q *queue) pick() (l *lane) {
 	from := &q.ready
-	if len(q.ready) == 0 {
+	switch q.theirs = !q.theirs; {
+	case len(q.returned) > 0 && (q.theirs || len(q.ready) == 0):
+		from = &q.returned
+	case len(q.ready) == 0:
 		from = &q.stalled
 	}
 	l, *from = (*from)[0], (*from)[1:]
-	l.state = laneBusy
+	l.state, l.head = laneBusy, l.items[0]
 	return l
+}
+
+// push makes a lane ready; q.mu is held.
+func (q *queue) push(l *lane) {
+	l.state = laneReady
+	if l.thawed || l.again {
+		q.returned = append(q.returned, l)
+	} else {
+		q.ready = append(q.ready, l)
+	}
 }
 
 // work delivers from one lane after the other, as long as there are any.
@@ -127,9 +146,6 @@ func (q *queue) work(ctx context.Context, l *lane, probe bool) {
 		if next == nil {
 			q.target.leave(probe)
 		}
-		if probe {
-			q.target.wake()
-		}
 		l = next
 	}
 }
@@ -137,7 +153,7 @@ func (q *queue) work(ctx context.Context, l *lane, probe bool) {
 // deliver tries the first event of a lane. A fault in the code is this event's failure
 // alone.
 func (q *queue) deliver(ctx context.Context, l *lane) (o outcome) {
-	e := l.items[0].entry
+	e := l.head.entry
 	defer func() {
 		if p := recover(); p != nil {
 			q.Log.Error("a delivery panicked", "destination", q.name, "event", e.ID, "panic", p, "stack", string(debug.Stack()))
@@ -160,11 +176,10 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if ctx.Err() != nil && o.verdict >= unsure { // it was broken off
-		l.state = laneReady
-		q.ready = append(q.ready, l)
+		q.push(l)
 		return nil
 	}
-	a := order.Attempt{Seq: l.items[0].Place, At: started, Status: o.status, Latency: now.Sub(started), Body: o.body}
+	a := order.Attempt{Seq: l.items[0].place, At: started, Status: o.status, Latency: now.Sub(started), Body: o.body}
 	alone := o.verdict == unsure && (l.excused > 0 && q.target.settled(l.excused) || l.attempts > 0 && q.target.heardSince(l.tried)) // others got through since it failed
 	switch {
 	case alone:
@@ -174,7 +189,7 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	case o.verdict == unsure:
 		var fell bool
 		l.state, l.outcome = laneSuspect, o
-		l.mark, fell = q.target.silent(o, probe, len(q.ready) == 0)
+		l.mark, fell = q.target.silent(o, probe, len(q.ready)+len(q.returned) == 0)
 		q.suspects = append(q.suspects, l)
 		q.fell(fell, o)
 		signal(q.wake) // it waits no longer than for a probe
@@ -193,7 +208,7 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	}
 	q.judge(now)
 	signal(q.dirty)
-	if probe || q.stopped || len(q.ready) == 0 || !q.target.stays() {
+	if probe || q.stopped || len(q.ready)+len(q.returned) == 0 || !q.target.stays(q) {
 		return nil
 	}
 	return q.pick()
@@ -213,11 +228,11 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 	case o.verdict == delivered:
 		if r.KeepSuccess {
 			q.pending.attempts = append(q.pending.attempts, a)
-		} else if it.attempted || l.attempts > 0 || l.again {
-			q.pending.forget = append(q.pending.forget, it.Place)
+		} else if it.attempted {
+			q.pending.forget = append(q.pending.forget, it.place)
 		}
-		if l.again {
-			q.pending.revived = append(q.pending.revived, it.Place)
+		if l.again || q.name.Replay() { // it may have been dead
+			q.pending.revived = append(q.pending.revived, it.place)
 		}
 		q.next(l)
 	case o.verdict == failed:
@@ -229,19 +244,23 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 		fallthrough
 	default:
 		q.pending.attempts = append(q.pending.attempts, a)
-		q.Log.Warn("delivery is dead; see: ordergate deliveries list", "destination", q.name, "seq", it.Place, "event", it.ID, "reason", o.reason)
+		q.Log.Warn("delivery is dead; see: ordergate deliveries list", "destination", q.name, "seq", it.place, "event", it.ID, "reason", o.reason)
 		if r.OnDead == order.OnDeadHold && !l.again {
 			q.block(l, order.Blocked{Attempts: l.attempts + 1, Held: true, Reason: o.reason})
 			return
 		}
-		q.pending.bury(order.Dead{Seq: it.Place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1})
+		q.pending.bury(order.Dead{Seq: it.place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1})
 		q.next(l)
 	}
 }
 
 // next goes on behind the first event of a lane; q.mu is held.
 func (q *queue) next(l *lane) {
-	q.release(l.items[0])
+	it := l.items[0]
+	if it.outside && it.place > q.stored { // the cursor does not know it
+		q.pending.done = append(q.pending.done, it.place)
+	}
+	q.release(it)
 	l.items, l.attempts, l.excused = l.items[1:], 0, 0
 	switch {
 	case l.again: // it stays known until that is stored
@@ -250,24 +269,22 @@ func (q *queue) next(l *lane) {
 	case !l.thawed && len(l.items) == 0:
 		delete(q.lanes, l.key)
 	case !l.thawed:
-		l.state = laneReady
-		q.ready = append(q.ready, l)
+		q.push(l)
 	case len(l.items) == 0:
 		l.state = laneLoading
 		q.loading = append(q.loading, l)
 		signal(q.wake)
 	default:
-		l.state = laneReady
-		q.ready = append(q.ready, l)
-		q.pending.block(order.Blocked{Lane: l.key, Seq: l.items[0].Place, NextAt: q.Clock()})
+		q.push(l)
+		q.pending.block(order.Blocked{Lane: l.key, Seq: l.items[0].place, NextAt: q.Clock()})
 	}
 }
 
 // release counts an item of the window as settled; q.mu is held.
 func (q *queue) release(it *item) {
 	if !it.outside && !it.settled {
-		it.settled = true
 		q.bytes -= it.size
+		it.settled, it.entry = true, nil
 	}
 }
 
@@ -275,15 +292,49 @@ func (q *queue) release(it *item) {
 // held.
 func (q *queue) block(l *lane, b order.Blocked) {
 	l.state = laneFreezing
-	b.Lane, b.Seq = l.key, l.items[0].Place
+	b.Lane, b.Seq = l.key, l.items[0].place
 	if l.again {
 		q.pending.bury(order.Dead{Seq: b.Seq, Lane: l.key, Reason: b.Reason, At: b.NextAt, Attempts: b.Attempts, NextAt: b.NextAt})
 	} else {
 		q.pending.block(b)
 	}
 	q.pending.frozen = append(q.pending.frozen, l)
-	if !b.NextAt.IsZero() && (q.due.IsZero() || b.NextAt.Before(q.due)) {
-		q.due = b.NextAt
+	q.dueAt(b.NextAt)
+}
+
+// dueAt notes when a row wants to be tried; zero: never. q.mu is held.
+func (q *queue) dueAt(at time.Time) {
+	if !at.IsZero() && at.Before(q.due) {
+		q.due = at
+	}
+}
+
+// recall lets lanes that came back from the store, and are not being delivered, go there
+// again: a person may have changed their rows.
+func (q *queue) recall() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.look = true
+	stays := func(l *lane) bool {
+		if l.again {
+			delete(q.retried, l.last)
+			return false
+		}
+		if !l.thawed || q.pending.has(l.key) || q.saving != nil && q.saving.has(l.key) {
+			return true
+		}
+		delete(q.lanes, l.key)
+		q.thawed--
+		return false
+	}
+	for _, list := range []*[]*lane{&q.returned, &q.stalled, &q.suspects} {
+		kept := make([]*lane, 0, len(*list))
+		for _, l := range *list {
+			if stays(l) {
+				kept = append(kept, l)
+			}
+		}
+		*list = kept
 	}
 }
 
@@ -300,7 +351,7 @@ func (q *queue) judge(now time.Time) {
 		case q.target.settled(l.mark), l.mark == judged:
 			o := l.outcome
 			o.verdict = failed
-			q.settle(l, o, order.Attempt{Seq: l.items[0].Place, At: now, Status: o.status, Body: o.body}, now)
+			q.settle(l, o, order.Attempt{Seq: l.items[0].place, At: now, Status: o.status, Body: o.body}, now)
 		case isDown:
 			l.state, l.excused = laneReady, max(l.excused, l.mark)
 			q.stalled = append(q.stalled, l)
@@ -320,7 +371,7 @@ const judged = 0
 func (q *queue) resolve(now time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.suspects) == 0 || len(q.ready) > 0 {
+	if len(q.suspects) == 0 || len(q.ready)+len(q.returned) > 0 {
 		return
 	}
 	if idle, heard := q.target.idle(); idle && heard {
@@ -356,15 +407,16 @@ func (q *queue) onTheirWay() map[int64]bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	places := map[int64]bool{}
-	for _, l := range q.lanes {
+	note := func(l *lane) {
 		if l.state == laneBusy {
-			places[l.items[0].Place] = true
+			places[l.head.place] = true
 		}
 	}
+	for _, l := range q.lanes {
+		note(l)
+	}
 	for _, l := range q.retried {
-		if l.state == laneBusy {
-			places[l.items[0].Place] = true
-		}
+		note(l)
 	}
 	return places
 }

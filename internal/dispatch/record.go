@@ -15,6 +15,7 @@ const recordEvery = 20 * time.Millisecond
 
 // progress collects what is to be stored of a queue.
 type progress struct {
+	done     []int64 // above the cursor, and not in the window
 	blocked  map[order.Lane]order.Blocked
 	freed    map[order.Lane]bool
 	dead     map[int64]order.Dead
@@ -32,6 +33,12 @@ func (p *progress) block(b order.Blocked) {
 	}
 	p.blocked[b.Lane] = b
 	delete(p.freed, b.Lane)
+}
+
+// has reports whether the row of a lane changes.
+func (p *progress) has(key order.Lane) bool {
+	_, blocked := p.blocked[key]
+	return blocked || p.freed[key]
 }
 
 func (p *progress) free(l *lane) {
@@ -95,16 +102,17 @@ func (q *queue) take() *snapshot {
 	clear(q.window[:front])
 	q.window = q.window[front:]
 	s := &snapshot{progress: q.pending}
-	q.pending = progress{}
+	q.pending, q.saving = progress{}, s
+	s.Done = s.done
 	s.Queue, s.Epoch, s.Seq = q.name, q.epoch, q.read
 	if len(q.window) > 0 {
-		s.Seq = q.window[0].Place - 1
+		s.Seq = q.window[0].place - 1
 	}
 	q.reached.Store(s.Seq)
 	for _, it := range q.window {
 		if it.settled && !it.recorded {
 			it.recorded = true
-			s.Done = append(s.Done, it.Place)
+			s.Done = append(s.Done, it.place)
 		}
 	}
 	s.Freed = slices.Collect(maps.Keys(s.freed))
@@ -120,6 +128,9 @@ const saveAgain = 200 * time.Millisecond
 // save stores a snapshot, however long that takes; false: ctx ended first.
 func (q *queue) save(ctx context.Context, s *snapshot) bool {
 	if s.Empty() && s.Seq == q.stored {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.saving = nil
 		return true
 	}
 	for {
@@ -145,7 +156,7 @@ func (q *queue) isStopped() bool {
 func (q *queue) saved(s *snapshot) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.stored, q.storedAt = s.Seq, q.Clock()
+	q.stored, q.storedAt, q.saving = s.Seq, q.Clock(), nil
 	q.over = q.over || s.End
 	for _, l := range s.frozen {
 		for _, it := range l.items {
@@ -155,7 +166,7 @@ func (q *queue) saved(s *snapshot) {
 		switch {
 		case l.again:
 			delete(q.retried, l.last)
-			q.due = time.Time{} // another of its lane may follow
+			q.look = true // another of its lane may follow
 			continue
 		case l.thawed:
 			q.thawed--
@@ -163,9 +174,7 @@ func (q *queue) saved(s *snapshot) {
 			q.blocked++
 		}
 		delete(q.lanes, l.key)
-		if at := s.blocked[l.key].NextAt; !at.IsZero() && at.Before(q.due) {
-			q.due = at
-		}
+		q.dueAt(s.blocked[l.key].NextAt)
 	}
 	for _, l := range s.closed {
 		q.changes++
@@ -176,8 +185,7 @@ func (q *queue) saved(s *snapshot) {
 			delete(q.lanes, l.key)
 			continue
 		}
-		l.state = laneReady
-		q.ready = append(q.ready, l)
+		q.push(l)
 	}
 	if len(s.frozen)+len(s.closed) > 0 || s.End || !q.hungry.Load() {
 		signal(q.wake)

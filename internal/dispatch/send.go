@@ -149,6 +149,11 @@ func (y *relay) send(ctx context.Context, e *entry, now time.Time) outcome {
 	if session == "" && api.Session == contract.Required {
 		return outcome{verdict: failed, reason: "the destination has no session of seller " + e.Order.Seller + "; declare it in sessions"}
 	}
+	return y.call(ctx, api, params, request, session, now)
+}
+
+// call makes a call and reads the answer.
+func (y *relay) call(ctx context.Context, api *contract.API, params []contract.Param, request any, session contract.Secret, now time.Time) outcome {
 	r, err := sealed(ctx, y.declared, api, params, request, session, now)
 	if err != nil {
 		return outcome{verdict: refused, reason: "the call cannot be made: " + err.Error()}
@@ -234,8 +239,10 @@ func (r *route) masked(text string, e *entry) string {
 			pairs = append(pairs, secret, contract.Masked)
 		}
 	}
-	hide(string(r.Secret))
-	hide(string(r.OldSecret))
+	for _, secret := range []contract.Secret{r.Secret, r.OldSecret} {
+		hide(string(secret))
+		hide(strings.TrimPrefix(string(secret), "whsec_"))
+	}
 	hide(string(r.Session))
 	for _, session := range r.Sessions {
 		hide(string(session))

@@ -26,10 +26,14 @@ func newEntry(e *order.Event) *entry {
 // entrySize is about what an event takes besides its record.
 const entrySize = 512
 
-// cloudEvent is the event as webhooks and streams get it.
-func (e *entry) cloudEvent() ([]byte, error) {
+// cloudEvent is the event as webhooks and streams get it. When ok is false the event
+// alone is broken, and the outcome says why.
+func (e *entry) cloudEvent() (body []byte, o outcome, ok bool) {
 	e.once.Do(func() { e.body, e.err = eventJSON(*e.Event) })
-	return e.body, e.err
+	if e.err != nil {
+		return nil, outcome{verdict: refused, reason: "the event cannot be written: " + e.err.Error()}, false
+	}
+	return e.body, o, true
 }
 
 // How much of the log's end stays in memory.

@@ -28,10 +28,13 @@ type target struct {
 
 	mu       sync.Mutex
 	inFlight int
-	begun    uint64    // tries, so far
-	answered uint64    // the last of them that the destination answered
-	heardAt  time.Time // when it last answered
-	failures int       // since then
+	wanting  map[*queue]bool // that found no place
+	begun    uint64          // tries, so far
+	answered uint64          // the last of them that the destination answered
+	heardAt  time.Time       // when it last answered
+	failures int             // since then
+	allowed  int             // on their way at a time, at most; 0: as many as the destination takes
+	fellAt   uint64          // the last try that had begun when it fell
 	down     bool
 	probing  bool
 	pause    time.Duration // before the probe that comes next
@@ -46,14 +49,20 @@ type route struct {
 	sender
 }
 
-// enter takes a place for a delivery. Of a destination that is down there is one, from
-// time to time: a probe.
-func (t *target) enter() (probe, ok bool) {
+// enter takes a place for a delivery of a queue. Of a destination that is down there is
+// one, from time to time: a probe. A queue that finds none is woken when there may be.
+func (t *target) enter(q *queue) (probe, ok bool) {
 	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
-	case r.Disabled || t.inFlight >= r.InFlight():
+	case r.Disabled:
+		return false, false
+	case t.inFlight >= t.room(r):
+		if t.wanting == nil {
+			t.wanting = map[*queue]bool{}
+		}
+		t.wanting[q] = true
 		return false, false
 	case !t.down:
 	case t.probing || t.clock().Before(t.until):
@@ -62,16 +71,30 @@ func (t *target) enter() (probe, ok bool) {
 		t.probing, probe = true, true
 	}
 	t.inFlight++
+	delete(t.wanting, q)
 	return probe, true
+}
+
+// room is how many deliveries may be on their way; t.mu is held. After a failure they
+// become more with every answer.
+func (t *target) room(r *route) int {
+	if t.allowed == 0 {
+		return r.InFlight()
+	}
+	return min(t.allowed, r.InFlight())
 }
 
 // leave gives a place back.
 func (t *target) leave(probe bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	t.inFlight--
 	if probe {
 		t.probing = false
+	}
+	wanted := probe || len(t.wanting) > 0
+	t.mu.Unlock()
+	if wanted {
+		t.wake()
 	}
 }
 
@@ -79,7 +102,7 @@ func (t *target) leave(probe bool) {
 func (t *target) forgive() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.down, t.failures, t.pause, t.reason = false, 0, 0, ""
+	t.down, t.failures, t.pause, t.reason, t.allowed = false, 0, 0, "", 0
 }
 
 // asleep reports whether nothing is sent to the destination, but maybe probes.
@@ -88,12 +111,18 @@ func (t *target) asleep() bool {
 	return is || t.route.Load().Disabled
 }
 
-// stays reports whether a place may be kept for another delivery.
-func (t *target) stays() bool {
+// stays reports whether a queue may keep a place for another delivery: unless another
+// queue of the destination wants it.
+func (t *target) stays(q *queue) bool {
 	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.down && !r.Disabled && t.inFlight <= r.InFlight()
+	for other := range t.wanting {
+		if other != q {
+			return false
+		}
+	}
+	return !t.down && !r.Disabled && t.inFlight <= t.room(r)
 }
 
 // begin numbers a try.
@@ -104,16 +133,25 @@ func (t *target) begin() uint64 {
 	return t.begun
 }
 
-// heard notes that the destination answered a try. It returns whether it was down.
-func (t *target) heard(try uint64) (was bool) {
+// heard notes that the destination answered a try. It returns whether it is back by that:
+// what began before it failed says nothing.
+func (t *target) heard(try uint64) (back bool) {
+	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.answered, t.failures, t.heardAt = max(t.answered, try), 0, t.clock()
-	was = t.down
-	if was {
+	if t.down && try <= t.fellAt {
+		return false
+	}
+	if back = t.down; back {
 		t.down, t.pause, t.reason = false, 0, ""
 	}
-	return was
+	if t.allowed > 0 {
+		if t.allowed++; t.allowed >= r.InFlight() {
+			t.allowed = 0
+		}
+	}
+	return back
 }
 
 // silent notes a try without an answer. When there are many of them, or nothing else is
@@ -146,7 +184,7 @@ func (t *target) fall(o outcome, probe bool) (fell bool) {
 	if fell = !t.down; fell {
 		t.since = now
 	}
-	t.down, t.reason = true, o.reason
+	t.down, t.reason, t.fellAt, t.allowed = true, o.reason, t.begun, 1
 	t.pause = min(max(2*t.pause, firstProbe), lastProbe)
 	t.until = now.Add(max(t.pause, o.pause))
 	return fell

@@ -42,21 +42,8 @@ func (y *relay) try(ctx context.Context, e *entry) outcome {
 			session = other
 		}
 	}
-	r, err := sealed(ctx, y.declared, api, nil, request, session, e.At)
-	if err != nil {
-		return outcome{verdict: failed, reason: "the call cannot be made: " + err.Error()}
-	}
-	a, o, ok := y.post(r, e.At)
-	if !ok {
-		return o
-	}
-	if a.status != http.StatusOK {
-		return outcome{verdict: unsure, status: a.status, body: a.body, reason: "HTTP " + http.StatusText(a.status) + " is no answer of the platform"}
-	}
-	reply, err := unseal(y.declared.Kind, api, []byte(a.body))
-	o = platformOutcome(api, request, reply, err)
-	o.status, o.body = a.status, a.body
-	if o.verdict == refused { // it looked at the call itself
+	o := y.call(ctx, api, nil, request, session, e.At)
+	if o.verdict == refused && o.status == http.StatusOK { // it looked at the call itself
 		o.verdict = delivered
 	}
 	return o

@@ -91,9 +91,9 @@ type webhooks struct {
 }
 
 func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
-	body, err := e.cloudEvent()
-	if err != nil { // this event alone is broken
-		return outcome{verdict: refused, reason: "the event cannot be written: " + err.Error()}
+	body, o, ok := e.cloudEvent()
+	if !ok {
+		return o
 	}
 	r, err := webhook(ctx, w.declared, e.ID, body, now)
 	if err != nil {

@@ -63,7 +63,8 @@ type Queue struct {
 	Seq   int64 // the cursor: everything up to here is settled, but for blocked lanes
 	UpTo  int64 // where a replay ends; 0: it does not
 
-	Blocked int // lanes
+	Blocked int   // lanes
+	First   int64 // place of the first event that may be owed
 }
 
 // Blocked is a lane whose first owed event waits for its next attempt, or for a person.
@@ -166,9 +167,6 @@ const (
 	DeliveryDead     DeliveryState = "dead"     // it is given up, and its order went on
 )
 
-// DeliveryStates lists them.
-var DeliveryStates = []DeliveryState{DeliveryPending, DeliveryInFlight, DeliveryDone, DeliveryRetrying, DeliveryHeld, DeliveryDead}
-
 // Delivery is an event that is owed to a destination, or was.
 type Delivery struct {
 	Queue    QueueName
@@ -186,6 +184,7 @@ type DeliveryFilter struct {
 	Queue  QueueName
 	States []DeliveryState // retrying, held, dead; none: all
 	After  int64           // Place
+	UpTo   int64           // Place; 0: the end
 	Limit  int
 }
 

@@ -26,7 +26,7 @@ func produceEvents(c *Call) (*Work, error) {
 		element.Record.Via, element.Record.Params = c.API.Method, m.Params
 		p := &produced{EventProduceRequest: m.Event, call: &element, unknown: m.Unknown}
 		if o.task, o.err = p.judge(); o.err == nil {
-			w.Tasks = append(w.Tasks, o.task)
+			w.Tasks, w.Elements = append(w.Tasks, o.task), append(w.Elements, i)
 		}
 	}
 	return w, nil

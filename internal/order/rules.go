@@ -42,6 +42,8 @@ func RuleOf(api *contract.API) (Rule, bool) {
 // Work is what remains to be done for a judged call.
 type Work struct {
 	Tasks []*Task // stand in one transaction, decided in turn
+	// Of lists which of their elements each task is; nil: the call is no list.
+	Elements []int
 	// Sum makes the reply from the tasks' outcomes, once they are committed;
 	// nil: the outcome is that of the only task.
 	Sum func() any

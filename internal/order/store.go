@@ -154,14 +154,14 @@ type Deliveries interface {
 	Queues(ctx context.Context) ([]Queue, error)
 	// Done lists what was delivered above a queue's cursor.
 	Done(ctx context.Context, q QueueName) ([]int64, error)
-	// BlockedOf tells which of some lanes are blocked.
-	BlockedOf(ctx context.Context, q QueueName, lanes []Lane) (map[Lane]bool, error)
+	// BlockedOf tells which of some lanes are blocked, and from which place on.
+	BlockedOf(ctx context.Context, q QueueName, lanes []Lane) (map[Lane]int64, error)
 	// Due lists lanes whose next attempt is due, and dead deliveries that are, the
 	// longest due first; and when the next one after now will be, zero for never. Of a
 	// lane's dead deliveries only the first that is retried is due.
 	Due(ctx context.Context, q QueueName, now time.Time, limit int) (blocked []Blocked, dead []Dead, next time.Time, err error)
-	// Delivered lists deliveries by the place of their events. Those of the cursor and
-	// above are pending.
+	// Delivered lists deliveries by the place of their events. None is on its way: that
+	// is not stored.
 	Delivered(ctx context.Context, f DeliveryFilter) (page []Delivery, more bool, err error)
 	// Owing counts what each destination is owed.
 	Owing(ctx context.Context) ([]Owing, error)

@@ -18,7 +18,7 @@ func QuestionOf(c *Call, w *Work) *Question {
 	case len(w.Tasks) == 0 || c.API.Reverse:
 		return nil
 	}
-	p := &passed{call: c, tasks: w.Tasks, sum: w.Sum}
+	p := &passed{call: c, tasks: w.Tasks, elements: w.Elements}
 	q := &Question{API: c.API, Request: c.Request, Params: c.Record.Params, Session: c.Session, Ask: p.ask, Settle: p.settle}
 	q.Platform, q.Seller = Taobao, c.Seller
 	if c.API.Protocol == contract.Suning {
@@ -35,8 +35,9 @@ func QuestionOf(c *Call, w *Work) *Question {
 type passed struct {
 	call  *Call
 	tasks []*Task
-	sum   func() any
-	ids   []string // of the event of each task, as it was asked; empty: the ledger has none
+
+	elements []int    // of a list: which each task is
+	ids      []string // of the event of each task, as it was asked; empty: the ledger has none
 }
 
 // loads is the task that loads what all tasks load.
@@ -59,7 +60,7 @@ func (p *passed) ask(string) *Task {
 		for i, t := range p.tasks {
 			would, err := t.Decide(v)
 			switch {
-			case err != nil && p.sum != nil: // one of several; the platform says so itself
+			case err != nil && p.elements != nil: // one of several; the platform says so itself
 				continue
 			case err != nil, would.Refusal != nil, len(would.Events) == 0: // refused, or a repetition
 				return would, err
@@ -99,11 +100,11 @@ func (p *passed) settle(verdict Verdict) *Task {
 			if i >= len(p.ids) || p.ids[i] == "" {
 				continue
 			}
-			answer, fact := p.verdictOn(i, verdict)
+			answer, yes, done := p.verdictOn(i, verdict)
 			answered := Answered{Event: p.ids[i], Answer: answer}
-			if fact {
+			if yes || done {
 				d, err := t.Decide(&after)
-				if err == nil && len(d.Events) > 0 { // else the ledger knows it already
+				if err == nil && len(d.Events) > 0 && (yes || d.moves(&after)) { // else the ledger knows it already
 					all.take(d, &after)
 					answered.Final = &d.Events[0]
 					all.Events = append(all.Events, d.Events[1:]...)
@@ -132,26 +133,48 @@ func (d *Decision) take(other Decision, v *View) {
 	d.EventIDs = append(d.EventIDs, other.EventIDs...)
 }
 
-// verdictOn is what the platform said about one of the tasks, and whether that makes it
-// a fact.
-func (p *passed) verdictOn(task int, verdict Verdict) (answer json.RawMessage, fact bool) {
+// moves reports whether a decision changes what the ledger knows, besides the log.
+func (d *Decision) moves(v *View) bool {
+	for _, c := range d.Orders {
+		o := v.Orders[c.Key]
+		if c.Header != o.Header || len(c.Marks) > 0 {
+			return true
+		}
+		for _, l := range c.Lines {
+			if known, ok := o.Line(l.Number); !ok || known.State != l.State {
+				return true
+			}
+		}
+	}
+	for _, id := range d.EventIDs {
+		if _, known := v.EventIDs[id.EventIDKey]; !known {
+			return true
+		}
+	}
+	return false
+}
+
+// verdictOn is what the platform said about one of the tasks: whether it accepts it, or
+// had accepted it before.
+func (p *passed) verdictOn(task int, verdict Verdict) (answer json.RawMessage, yes, done bool) {
 	switch {
 	case verdict.Err != nil:
-		return refusedAnswer(verdict.Err), p.call.API.Done(p.call.Request, verdict.Err)
+		return refusedAnswer(verdict.Err), false, p.call.API.Done(p.call.Request, verdict.Err)
 	case verdict.Reply == nil:
-		return refusedAnswer(contract.ParseError), false
+		return refusedAnswer(contract.ParseError), false, false
 	}
-	if reply, several := verdict.Reply.(*contract.EventsProduceReply); several {
-		if task >= len(reply.Results) {
-			return refusedAnswer(contract.ParseError), false
-		}
-		if result := reply.Results[task]; !result.Success {
-			refused := &contract.Refused{SubCode: result.ErrorCode, SubText: result.ErrorText}
-			return refusedAnswer(refused), contract.IsDone(contract.EventProduce, result.ErrorCode)
-		}
-		return contract.EventProduce.JSON(&contract.EventProduceReply{Success: true}), true
+	reply, list := verdict.Reply.(*contract.EventsProduceReply)
+	if !list {
+		return p.call.API.JSON(verdict.Reply), p.call.API.Yes(verdict.Reply), false
 	}
-	return p.call.API.JSON(verdict.Reply), p.call.API.Yes(verdict.Reply)
+	if p.elements[task] >= len(reply.Results) {
+		return refusedAnswer(contract.ParseError), false, false
+	}
+	if result := reply.Results[p.elements[task]]; !result.Success {
+		refused := &contract.Refused{SubCode: result.ErrorCode, SubText: result.ErrorText}
+		return refusedAnswer(refused), false, contract.IsDone(contract.EventProduce, result.ErrorCode)
+	}
+	return contract.EventProduce.JSON(&contract.EventProduceReply{Success: true}), true, false
 }
 
 // refusedAnswer is the answer of an event that the platform refused, or whose end nobody

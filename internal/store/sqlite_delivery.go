@@ -23,7 +23,7 @@ const (
 	trimDone   = "DELETE FROM done WHERE queue = ? AND seq <= ?"
 	insertDone = "INSERT INTO done (queue, seq) VALUES (?, ?) ON CONFLICT DO NOTHING"
 	freeLane   = "DELETE FROM blocked WHERE queue = ? AND lane = ?"
-	blockLane  = "INSERT INTO blocked (queue, lane, first_seq, attempts, next_at, held, reason) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first_seq = excluded.first_seq, attempts = excluded.attempts, next_at = excluded.next_at, held = excluded.held, reason = excluded.reason"
+	blockLane  = "INSERT INTO blocked (queue, lane, first_seq, attempts, next_at, held, reason) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET first_seq = excluded.first_seq, attempts = excluded.attempts, next_at = excluded.next_at, held = excluded.held, reason = excluded.reason WHERE blocked.first_seq <= excluded.first_seq"
 	revive     = "DELETE FROM dead WHERE queue = ? AND seq = ?"
 	bury       = "INSERT INTO dead (queue, seq, lane, reason, at, attempts, next_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET reason = excluded.reason, at = excluded.at, attempts = excluded.attempts, next_at = excluded.next_at"
 
@@ -138,6 +138,7 @@ func (s *sqliteStore) writeRetry(r order.Retry) error {
 		if r.Skip {
 			w.exec("INSERT INTO dead (queue, seq, lane, reason, at, attempts, next_at) SELECT ?, first_seq, lane, ? || reason, ?, attempts, NULL FROM blocked WHERE queue = ? AND first_seq = ? ON CONFLICT DO NOTHING", destination, skippedReason, at, queue, seq)
 			w.exec("UPDATE blocked SET first_seq = first_seq + 1, attempts = 0, held = 0, next_at = ? WHERE queue = ? AND first_seq = ?", at, queue, seq)
+			w.exec("UPDATE dead SET next_at = NULL, reason = ? || reason WHERE queue = ? AND seq = ? AND next_at IS NOT NULL", skippedReason, destination, seq)
 			continue
 		}
 		w.exec("UPDATE blocked SET attempts = 0, held = 0, next_at = ? WHERE queue = ? AND first_seq = ?", at, queue, seq)
@@ -147,6 +148,9 @@ func (s *sqliteStore) writeRetry(r order.Retry) error {
 }
 
 func (s *sqliteStore) writeReplay(q order.Queue) error {
+	if s.nextID.event == 1 {
+		return nil // there is nothing to replay
+	}
 	if q.UpTo == 0 {
 		q.UpTo = s.nextID.event - 1
 	}
@@ -162,7 +166,7 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
 		SELECT min(first_seq) FROM blocked UNION ALL
 		SELECT min(seq) FROM dead WHERE next_at IS NOT NULL UNION ALL
-		SELECT min(seq) FROM event WHERE asked = 1)`, func(row *sqlite.Stmt) error {
+		SELECT min(+seq) FROM event WHERE asked = 1)`, func(row *sqlite.Stmt) error {
 		if !row.ColumnIsNull(0) {
 			bound = min(bound, row.ColumnInt64(0))
 		}
@@ -277,8 +281,8 @@ const seqSlack = 2 * order.MaxTimeout
 
 // Queues implements [order.Deliveries].
 func (s *sqliteStore) Queues(ctx context.Context) (queues []order.Queue, err error) {
-	return queues, s.readLog(ctx, "SELECT queue, epoch, start, seq, up_to, (SELECT count(*) FROM blocked WHERE blocked.queue = cursor.queue) FROM cursor WHERE shard = ? ORDER BY queue", func(row *sqlite.Stmt) error {
-		queues = append(queues, order.Queue{Name: order.QueueName(row.ColumnText(0)), Epoch: row.ColumnInt64(1), Start: row.ColumnInt64(2), Seq: row.ColumnInt64(3), UpTo: row.ColumnInt64(4), Blocked: row.ColumnInt(5)})
+	return queues, s.readLog(ctx, "SELECT queue, epoch, start, seq, up_to, (SELECT count(*) FROM blocked WHERE blocked.queue = cursor.queue), coalesce((SELECT min(first_seq) FROM blocked WHERE blocked.queue = cursor.queue), seq + 1) FROM cursor WHERE shard = ? ORDER BY queue", func(row *sqlite.Stmt) error {
+		queues = append(queues, order.Queue{Name: order.QueueName(row.ColumnText(0)), Epoch: row.ColumnInt64(1), Start: row.ColumnInt64(2), Seq: row.ColumnInt64(3), UpTo: row.ColumnInt64(4), Blocked: row.ColumnInt(5), First: min(row.ColumnInt64(6), row.ColumnInt64(3)+1)})
 		return nil
 	}, shard)
 }
@@ -292,14 +296,14 @@ func (s *sqliteStore) Done(ctx context.Context, q order.QueueName) (places []int
 }
 
 // BlockedOf implements [order.Deliveries].
-func (s *sqliteStore) BlockedOf(ctx context.Context, q order.QueueName, lanes []order.Lane) (map[order.Lane]bool, error) {
+func (s *sqliteStore) BlockedOf(ctx context.Context, q order.QueueName, lanes []order.Lane) (map[order.Lane]int64, error) {
 	list, err := json.Marshal(lanes)
 	if err != nil {
 		return nil, err
 	}
-	blocked := map[order.Lane]bool{}
-	return blocked, s.readLog(ctx, "SELECT lane FROM blocked WHERE queue = ? AND lane IN (SELECT value FROM json_each(?))", func(row *sqlite.Stmt) error {
-		blocked[order.Lane(row.ColumnInt64(0))] = true
+	blocked := map[order.Lane]int64{}
+	return blocked, s.readLog(ctx, "SELECT lane, first_seq FROM blocked WHERE queue = ? AND lane IN (SELECT value FROM json_each(?))", func(row *sqlite.Stmt) error {
+		blocked[order.Lane(row.ColumnInt64(0))] = row.ColumnInt64(1)
 		return nil
 	}, string(q), string(list))
 }
@@ -315,7 +319,7 @@ func (s *sqliteStore) Due(ctx context.Context, q order.QueueName, now time.Time,
 			return err
 		}
 		if !q.Replay() {
-			err = query(c, "SELECT seq, lane, attempts, next_at, reason FROM dead WHERE queue = ? AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM dead AS earlier WHERE earlier.queue = dead.queue AND earlier.lane = dead.lane AND earlier.seq < dead.seq AND earlier.next_at IS NOT NULL) ORDER BY next_at LIMIT ?", func(row *sqlite.Stmt) error {
+			err = query(c, "SELECT seq, lane, attempts, next_at, reason FROM dead WHERE queue = ? AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM dead AS earlier INDEXED BY dead_retried WHERE earlier.queue = dead.queue AND earlier.lane = dead.lane AND earlier.seq < dead.seq AND earlier.next_at IS NOT NULL) ORDER BY next_at LIMIT ?", func(row *sqlite.Stmt) error {
 				dead = append(dead, order.Dead{Seq: row.ColumnInt64(0), Lane: order.Lane(row.ColumnInt64(1)), Attempts: row.ColumnInt(2), NextAt: scanTime(row, 3), Reason: row.ColumnText(4)})
 				return nil
 			}, string(q), now.UnixMilli(), limit)
@@ -345,19 +349,23 @@ func scanLane(row *sqlite.Stmt, orderID, workOrder int, seq int64) order.Lane {
 }
 
 // laneCondition is how the events of a lane are found.
-func (w *where) lane(l order.Lane) {
+func (w *where) lane(l order.Lane, place string) {
 	w.add(l.Order() != 0, "event.order_id = ?", l.Order())
 	w.add(l.WorkOrder() != 0, "event.work_order_id = ? AND event.order_id IS NULL", l.WorkOrder())
-	w.add(l.Event() != 0, "coalesce(place, event.seq) = ?", l.Event())
+	w.add(l.Event() != 0, place+" = ?", l.Event())
 }
 
 // Delivered implements [order.Deliveries].
 func (s *sqliteStore) Delivered(ctx context.Context, f order.DeliveryFilter) (page []order.Delivery, more bool, err error) {
 	var lists [2][]order.Delivery
 	var further [2]bool
-	for i, column := range []string{"event.seq", "event.place"} {
-		if lists[i], further[i], err = s.readDeliveries(ctx, f, column); err != nil {
+	for i := range halves {
+		i = len(halves) - 1 - i // places first: they may bound the other
+		if lists[i], further[i], err = s.readDeliveries(ctx, f, halves[i]); err != nil {
 			return nil, false, err
+		}
+		if further[i] {
+			f.UpTo = lists[i][len(lists[i])-1].Event.Place
 		}
 	}
 	page, more = inOrder(lists, further, f.Limit, func(d order.Delivery) int64 { return d.Event.Place })
@@ -371,26 +379,44 @@ func (s *sqliteStore) readDeliveries(ctx context.Context, f order.DeliveryFilter
 		return "(SELECT " + column + " FROM cursor WHERE queue = ? AND shard = " + strconv.Itoa(shard) + ")"
 	}
 	var w where
-	w.add(place == "event.seq", "asked IS NULL")
+	w.add(place == halves[0], "asked IS NULL")
 	w.add(true, place+" > ?", f.After)
+	w.add(f.UpTo > 0, place+" <= ?", f.UpTo)
 	if len(f.States) > 0 {
 		w.add(true, place+" IN (SELECT first_seq FROM blocked WHERE queue = ? UNION SELECT seq FROM dead WHERE queue = ?)", queue, destination)
 		w.add(true, "("+stateColumn+") IN ("+marks(len(f.States))+")", texts(f.States)...)
 	} else {
-		w.add(true, place+" > "+cursor("start"), queue)
-		w.add(f.Queue.Replay(), place+" <= "+cursor("up_to"), queue)
+		w.add(!f.Queue.Replay(), "("+place+" > "+cursor("start")+" OR dead.seq IS NOT NULL)", queue) // a replay may have left it
+		w.add(f.Queue.Replay(), place+" > "+cursor("start")+" AND "+place+" <= "+cursor("up_to"), queue, queue)
 	}
 	text := "SELECT " + eventColumns + ", dead.reason, dead.attempts, dead.next_at, blocked.first_seq, blocked.attempts, blocked.next_at, blocked.held, blocked.reason, done.seq IS NOT NULL OR " + place + " <= " + cursor("seq") +
 		" FROM event LEFT JOIN dead ON dead.queue = ? AND dead.seq = " + place + " LEFT JOIN blocked ON blocked.queue = ? AND blocked.lane IN (" + laneColumn + ", " + place + " * 4 + 2) LEFT JOIN done ON done.queue = ? AND done.seq = " + place +
 		eventJoins + w.text() + " ORDER BY " + place
 	args := append([]any{queue, destination, queue, queue}, w.args...)
-	return readPage(ctx, s.lists, text, args, f.Limit, maxPage, eventSize, func(row *sqlite.Stmt) (order.Delivery, error) {
+	page, more, err := readPage(ctx, s.lists, text, args, f.Limit, maxPage, eventSize, func(row *sqlite.Stmt) (order.Delivery, error) {
 		e, err := s.scanEvent(row, false)
 		if err != nil {
 			return order.Delivery{}, err
 		}
 		return scanDelivery(row, f.Queue, e), nil
 	})
+	return onceEach(page), more, err
+}
+
+// onceEach leaves one delivery of each event: of two rows that block it, in its order and
+// by itself, the one that it is the first of says more.
+func onceEach(page []order.Delivery) []order.Delivery {
+	kept := page[:0]
+	for _, d := range page {
+		if n := len(kept); n > 0 && kept[n-1].Event.Place == d.Event.Place {
+			if kept[n-1].State == order.DeliveryPending {
+				kept[n-1] = d
+			}
+			continue
+		}
+		kept = append(kept, d)
+	}
+	return kept
 }
 
 // stateColumn computes the states that have rows of their own, as scanDelivery does.

@@ -116,10 +116,12 @@ func readPage[T any](ctx context.Context, pool *sqlitex.Pool, text string, args 
 var errEnough = errors.New("enough")
 
 // Where a page of orders or events ends, in bytes of what they hold: a single one
-// may have a megabyte. Orders take many times that in memory.
+// may have a megabyte. Orders take many times that in memory, and what is delivered is
+// read for many destinations at a time.
 const (
-	maxOrders = 1 << 20
-	maxPage   = 16 << 20
+	maxOrders    = 1 << 20
+	maxPage      = 16 << 20
+	maxDelivered = 1 << 20
 )
 
 // Events implements [order.Store].
@@ -136,23 +138,36 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
 	w.add(f.Asked, "asked = 1")
-	return s.readEvents(ctx, s.lists, w, "seq", f)
+	by := "seq"
+	if f.Asked { // they are few, and have an index
+		by = "+seq"
+	}
+	return s.readEvents(ctx, s.lists, w, by, f)
 }
+
+// halves are the columns from whose places events are delivered: those that nobody was
+// asked about, and those that somebody was.
+var halves = [2]string{"event.seq", "event.place"}
 
 // placed reads the log as it is delivered: events that nobody was asked about at their
 // own places, and those that were at the places where that was settled.
 func (s *sqliteStore) placed(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
 	var lists [2][]*order.Event
 	var further [2]bool
-	for i, column := range []string{"seq", "place"} {
+	for i := range halves {
+		i = len(halves) - 1 - i // places first: they may bound the other
+		column := halves[i]
 		var w where
-		w.add(column == "seq", "asked IS NULL")
+		w.add(column == halves[0], "asked IS NULL")
 		w.add(true, column+" > ?", f.After) // of places it says that there is one
 		w.add(f.UpTo > 0, column+" <= ?", f.UpTo)
 		w.add(f.Seq > 0, column+" = ?", f.Seq)
-		w.lane(f.Lane)
+		w.lane(f.Lane, column)
 		if lists[i], further[i], err = s.readEvents(ctx, s.log, w, column, f); err != nil {
 			return nil, false, err
+		}
+		if further[i] {
+			f.UpTo = lists[i][len(lists[i])-1].Place
 		}
 	}
 	events, more = inOrder(lists, further, f.Limit, func(e *order.Event) int64 { return e.Place })
@@ -183,7 +198,11 @@ func inOrder[T any](lists [2][]T, further [2]bool, limit int, place func(T) int6
 
 // readEvents reads events of a filter's conditions, sorted by a column.
 func (s *sqliteStore) readEvents(ctx context.Context, pool *sqlitex.Pool, w where, by string, f order.EventFilter) ([]*order.Event, bool, error) {
-	return readPage(ctx, pool, "SELECT "+eventColumns+" FROM event"+eventJoins+w.text()+" ORDER BY "+by, w.args, f.Limit, maxPage, eventSize,
+	most := maxPage
+	if f.Settled {
+		most = maxDelivered
+	}
+	return readPage(ctx, pool, "SELECT "+eventColumns+" FROM event"+eventJoins+w.text()+" ORDER BY "+by, w.args, f.Limit, most, eventSize,
 		func(row *sqlite.Stmt) (*order.Event, error) { return s.scanEvent(row, f.Sealed) })
 }
 

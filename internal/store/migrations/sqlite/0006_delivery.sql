@@ -59,12 +59,20 @@ CREATE TABLE attempt (
 ) STRICT, WITHOUT ROWID;
 
 -- What was owed to platforms is delivered like everything else from now on: owed says
--- only that the platform does not know it, and stays.
+-- only that the platform does not know it, and stays. Destinations begin at the end of
+-- the log; what is owed already is like what a person wants to have tried again.
 DROP INDEX event_owed;
 
 INSERT INTO cursor (queue, shard, epoch, start, seq, up_to)
-SELECT name, 0, 1, seq, seq, 0 FROM destination, (SELECT coalesce((SELECT min(seq) - 1 FROM event WHERE owed IS NOT NULL), (SELECT max(seq) FROM event), 0) AS seq)
+SELECT name, 0, 1, head, head, 0 FROM destination, (SELECT coalesce(max(seq), 0) AS head FROM event)
 WHERE json_extract(doc, '$.wait') IS NOT TRUE;
+
+INSERT INTO dead (queue, seq, lane, reason, at, attempts, next_at)
+SELECT destination.name, event.seq, orders.id * 4, 'not sent yet', event.at, 0, 0
+FROM event JOIN orders ON orders.id = order_id JOIN destination
+WHERE owed IS NOT NULL AND json_extract(doc, '$.kind') = 'top'
+AND (json_extract(doc, '$.sellers') IS NULL OR orders.seller IN (SELECT value FROM json_each(doc, '$.sellers')))
+AND (json_extract(doc, '$.apis') IS NULL OR api IN (SELECT value FROM json_each(doc, '$.apis')));
 
 -- Somebody decides about the event who has not (1), or who said no (2): it is delivered
 -- to nobody. Once it is a fact (3), it is delivered from another place of the log: where
