@@ -321,6 +321,20 @@ func TestUpstreamDecides(t *testing.T) {
 	if o, err := near.Order("taobao", "seller_001", "u1"); err != nil || o.Stage != "checked" {
 		t.Errorf("order %+v, %v", o, err)
 	}
+	// Elements are refused here, there, or not at all: each result is its own element's.
+	if err := far.Apply(`{"apps":[{"key":"12345678","protocol":"top","seller":"seller_001","topics":["QIMEN_ERP_TRANSFER"]}]}`); err != nil {
+		t.Fatal(err)
+	}
+	mixed, err := one.EventsProduce(ctx, &contract.EventProduceRequest{OrderID: "bad"}, &contract.EventProduceRequest{Status: contract.StatusTransfer, OrderID: "good"}, &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: "refused"})
+	if err != nil || mixed.Results[0].Success || !mixed.Results[1].Success || mixed.Results[2].Success {
+		t.Errorf("batch %+v, %v", mixed, err)
+	}
+	facts++
+	for number, want := range map[string]string{"good": "transferred", "refused": "new"} {
+		if o, err := near.Order("taobao", "seller_001", number); err != nil || o.Stage != want {
+			t.Errorf("order %s: %+v, %v; want %s", number, o, err, want)
+		}
+	}
 	if got, err := one.EventEmit(ctx, &contract.EventEmitRequest{EventID: "e", WorkOrderID: "w", WorkOrderStatus: "5"}); err != nil || !got.Result.Success {
 		t.Errorf("emit %+v, %v", got, err)
 	}
@@ -520,5 +534,55 @@ func TestStreamGoesOn(t *testing.T) {
 	var problem struct{ Detail string }
 	if code := manage(t, g, http.MethodGet, "/v1/events/stream?after=x", "", &problem); code != http.StatusUnprocessableEntity {
 		t.Errorf("after=x: %d", code)
+	}
+}
+
+// A list of deliveries holds each once, however small its pages are.
+func TestDeliveriesPage(t *testing.T) {
+	t.Parallel()
+	g := ordergatetest.Start(t)
+	for i := range 4 {
+		if _, err := g.Client().EventProduce(t.Context(), &contract.EventProduceRequest{Status: contract.StatusTransfer, OrderID: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := newEndpoint(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) })
+	if err := g.Apply(fmt.Sprintf(`{"destinations":[{"name":"a","kind":"webhook","url":%q,"secret":%q,"from":"earliest"},{"name":"b","kind":"webhook","url":"http://127.0.0.1:1/","secret":%q,"from":"earliest"}]}`, e.URL, whsec, whsec)); err != nil {
+		t.Fatal(err)
+	}
+	var list struct {
+		Items []struct{ ID, State string }
+		Next  string
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(list.Items) < 4 && time.Now().Before(deadline); {
+		manage(t, g, http.MethodGet, "/v1/deliveries?state=retrying", "", &list)
+	}
+	for query, want := range map[string]string{"": "a:1 a:2 a:3 a:4 b:1 b:2 b:3 b:4", "&destination=b": "b:1 b:2 b:3 b:4", "&state=retrying": "a:1 a:2 a:3 a:4", "&state=done": "", "&state=dead": ""} {
+		for limit := 1; limit <= 5; limit++ {
+			var ids []string
+			after := ""
+			for range 20 {
+				list.Items, list.Next = nil, ""
+				if code := manage(t, g, http.MethodGet, fmt.Sprintf("/v1/deliveries?limit=%d%s&after=%s", limit, query, url.QueryEscape(after)), "", &list); code != http.StatusOK {
+					t.Fatal(code)
+				}
+				for _, item := range list.Items {
+					ids = append(ids, item.ID)
+				}
+				if after = list.Next; after == "" {
+					break
+				}
+			}
+			if got := strings.Join(ids, " "); got != want {
+				t.Errorf("limit %d%s: %s, want %s", limit, query, got, want)
+			}
+		}
+	}
+	var retried struct{ Retried int }
+	if code := manage(t, g, http.MethodPost, "/v1/deliveries/retry", "", &retried); code != http.StatusOK || retried.Retried != 0 {
+		t.Errorf("retry of all: %d, %+v", code, retried)
+	}
+	if code := manage(t, g, http.MethodPost, "/v1/deliveries/retry", `{"state":"retrying","from_seq":2,"to_seq":3}`, &retried); code != http.StatusOK || retried.Retried != 2 {
+		t.Errorf("retry of two: %d, %+v", code, retried)
 	}
 }

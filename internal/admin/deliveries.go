@@ -133,10 +133,12 @@ func (s *Server) registerDeliveries(api huma.API) {
 	}, func(ctx context.Context, in *DeliveryPath) (*struct{ Body Delivery }, error) {
 		return s.again(ctx, in.ID, true)
 	})
+	filter := body[RetryFilter](api, "application/json")
 	huma.Register(api, huma.Operation{
 		OperationID: "retry-deliveries", Method: http.MethodPost, Path: "/v1/deliveries/retry", Summary: "Try all deliveries again that are dead, or as the filter says",
-		RequestBody: optional(body[RetryFilter](api, "application/json")), SkipValidateBody: true, MaxBodyBytes: maxBody,
+		RequestBody: filter, SkipValidateBody: true, MaxBodyBytes: maxBody,
 	}, s.retryDeliveries)
+	filter.Required = false // the library requires every body that it does not parse
 }
 
 // queuesOf lists the queues that a list is about, by name.

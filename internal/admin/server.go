@@ -209,12 +209,6 @@ func body[T any](api huma.API, types ...string) *huma.RequestBody {
 	return b
 }
 
-// optional lets a request come without its body.
-func optional(b *huma.RequestBody) *huma.RequestBody {
-	b.Required = false
-	return b
-}
-
 // List is a page of a list.
 type List[T any] struct {
 	Items []T    `json:"items"`

@@ -109,6 +109,7 @@ func (q *queue) start(ctx context.Context) {
 		l := q.pick()
 		q.workers.Go(func() { q.work(ctx, l, probe) })
 	}
+	q.target.content(q)
 }
 
 // pick takes the next lane; q.mu is held. One that the destination failed at comes last:

@@ -29,6 +29,7 @@ type target struct {
 	mu       sync.Mutex
 	inFlight int
 	wanting  map[*queue]bool // that found no place
+	last     *queue          // that found one
 	begun    uint64          // tries, so far
 	answered uint64          // the last of them that the destination answered
 	heardAt  time.Time       // when it last answered
@@ -58,7 +59,7 @@ func (t *target) enter(q *queue) (probe, ok bool) {
 	switch {
 	case r.Disabled:
 		return false, false
-	case t.inFlight >= t.room(r):
+	case t.inFlight >= t.room(r), t.last == q && t.wanted(q):
 		if t.wanting == nil {
 			t.wanting = map[*queue]bool{}
 		}
@@ -71,8 +72,30 @@ func (t *target) enter(q *queue) (probe, ok bool) {
 		t.probing, probe = true, true
 	}
 	t.inFlight++
+	t.last = q
 	delete(t.wanting, q)
 	return probe, true
+}
+
+// wanted reports whether another queue wants a place: they take turns. t.mu is held.
+func (t *target) wanted(q *queue) bool {
+	for other := range t.wanting {
+		if other != q {
+			return true
+		}
+	}
+	return false
+}
+
+// content notes that a queue wants no place: another may have its turn.
+func (t *target) content(q *queue) {
+	t.mu.Lock()
+	wanted := t.wanting[q]
+	delete(t.wanting, q)
+	t.mu.Unlock()
+	if wanted {
+		t.wake()
+	}
 }
 
 // room is how many deliveries may be on their way; t.mu is held. After a failure they
@@ -117,10 +140,8 @@ func (t *target) stays(q *queue) bool {
 	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for other := range t.wanting {
-		if other != q {
-			return false
-		}
+	if t.wanted(q) {
+		return false
 	}
 	return !t.down && !r.Disabled && t.inFlight <= t.room(r)
 }
