@@ -3,9 +3,11 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,7 +100,7 @@ func TestAWeekOfOutageKillsNothing(t *testing.T) {
 				h.answers(func(post) (int, string, error) { return down() })
 				before, last := len(h.posts()), time.Now()
 				for range 7 * 8 {
-					g.load(2)
+					g.load(1)
 					g.settle(3 * time.Hour)
 				}
 				g.complete(neighbour)
@@ -147,26 +149,25 @@ func TestAnEventFailsAlone(t *testing.T) {
 
 func testFailsAlone(t *testing.T, g *gate, fail func() (int, string, error), onDead order.OnDead) {
 	h := g.to("oms", func(d *order.Destination) { d.OnDead = onDead })
-	poison := true
+	var healed atomic.Bool
 	h.answers(func(p post) (int, string, error) {
-		if poison && p.subject == "bad" && p.status == steps[1] {
+		if !healed.Load() && p.subject == "bad" && p.status == steps[1] {
 			return fail()
 		}
 		return http.StatusOK, "", nil
 	})
 	g.report("s", "bad", steps[:3]...)
-	for range 100 { // other orders pass all the time
-		g.load(1)
-		g.settle(2 * time.Second)
+	others := 0
+	pass := func(times int, every time.Duration) { // other orders pass all the time
+		for range times {
+			g.report("s", fmt.Sprint("good", others), steps[0])
+			others++
+			g.settle(every)
+		}
 	}
-	for range 20 {
-		g.load(1)
-		g.settle(4 * time.Minute)
-	}
-	for range 60 * 3 {
-		g.load(1)
-		g.settle(20 * time.Minute)
-	}
+	pass(80, 2*time.Second)
+	pass(20, 4*time.Minute)
+	pass(120, 30*time.Minute)
 	var tries []time.Time
 	for _, p := range h.posts() {
 		if p.subject == "bad" && p.status == steps[1] {
@@ -198,13 +199,12 @@ func testFailsAlone(t *testing.T, g *gate, fail func() (int, string, error), onD
 		t.Errorf("delivery %+v; want %d attempts", given, want)
 	}
 	// A person has it tried again: from the first attempt on.
-	before := len(tries)
 	g.commit(order.RetryDeliveries(order.Retry{Queue: "oms", Seqs: []int64{given.Event.Place}}))
 	g.settle(time.Second)
 	if again := g.deliveries("oms", order.DeliveryRetrying); len(again) != 1 || again[0].Attempts > 1 {
 		t.Errorf("tried again: %+v", again)
 	}
-	poison = false
+	healed.Store(true)
 	g.settle(3 * time.Hour)
 	if o := g.owing("oms"); o != (order.Owing{Destination: "oms"}) {
 		t.Errorf("owed %+v", o)
@@ -212,5 +212,4 @@ func testFailsAlone(t *testing.T, g *gate, fail func() (int, string, error), onD
 	if onDead == order.OnDeadHold {
 		g.complete(h)
 	}
-	_ = before
 }

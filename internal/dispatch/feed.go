@@ -24,6 +24,9 @@ const (
 	leastPause = 5 * time.Millisecond
 )
 
+// lookEvery is how often the rows of a queue are read though none is known to be due.
+const lookEvery = 10 * time.Minute
+
 // run reads until ctx ends.
 func (q *queue) run(ctx, delivering context.Context) {
 	for ctx.Err() == nil {
@@ -296,7 +299,7 @@ func (q *queue) thaw(ctx context.Context) error {
 		return nil
 	}
 	changes := q.changes
-	q.look, q.due = false, now.Add(idlePause) // what becomes due from here on, is noted
+	q.look, q.due = false, now.Add(lookEvery) // what becomes due from here on, is noted
 	q.mu.Unlock()
 	if err := q.thawDue(ctx, now, inMemory+room, changes); err != nil {
 		q.mu.Lock()

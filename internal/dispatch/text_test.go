@@ -50,7 +50,7 @@ func TestTextsSayTheNumbers(t *testing.T) {
 		},
 		read("delivery.md"): {
 			"again after " + schedule() + ", each up to a fifth longer", fmt.Sprintf("The last %d attempts", order.KeptAttempts), fmt.Sprintf("up to %d KiB of the answer", MaxAnswer>>10),
-			fmt.Sprintf("at most `max_in_flight` (%d)", order.DefaultMaxInFlight), fmt.Sprintf("a window of %s events (or four times `max_in_flight`, if that is more) or %d MiB", thousands(leastCapacity), maxBytes>>20),
+			fmt.Sprintf("at most `max_in_flight` (%d)", order.DefaultMaxInFlight), fmt.Sprintf("a window of %s events (or four times `max_in_flight`, if that is more) or %d MiB, of %d events while it is down", thousands(leastCapacity), maxBytes>>20, downWindow),
 			fmt.Sprintf("the last %s events or %d MiB", thousands(tailEvents), tailBytes>>20), fmt.Sprintf("`%s.<api>` without a path", defaultPrefix), "`" + order.EventTest + "`",
 			map[time.Duration]string{time.Second: "after a second at first", time.Minute: ""}[firstProbe] + map[time.Duration]string{time.Minute: " and at most a minute apart"}[lastProbe],
 			map[time.Duration]string{24 * time.Hour: "are obeyed up to a day"}[maxPause],

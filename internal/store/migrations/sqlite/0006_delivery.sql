@@ -68,7 +68,7 @@ SELECT name, 0, 1, head, head, 0 FROM destination, (SELECT coalesce(max(seq), 0)
 WHERE json_extract(doc, '$.wait') IS NOT TRUE;
 
 INSERT INTO dead (queue, seq, lane, reason, at, attempts, next_at)
-SELECT destination.name, event.seq, orders.id * 4, 'not sent yet', event.at, 0, 0
+SELECT destination.name, event.seq, orders.id * 4, 'not sent yet', event.at, 0, event.at
 FROM event JOIN orders ON orders.id = order_id JOIN destination
 WHERE owed IS NOT NULL AND json_extract(doc, '$.kind') = 'top'
 AND (json_extract(doc, '$.sellers') IS NULL OR orders.seller IN (SELECT value FROM json_each(doc, '$.sellers')))
