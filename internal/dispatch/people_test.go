@@ -76,7 +76,7 @@ func TestHeldOrdersGoOn(t *testing.T) {
 				if o := g.owing("oms"); o.Held != 1 || o.Dead != 0 || o.Retrying != 0 || o.Lag != 0 {
 					t.Fatalf("owed %+v", o)
 				}
-				if got := subjects(h.accepted()); got != "a1 b1 b2 b3 b4" && got != "b1 a1 b2 b3 b4" && !strings.Contains(got, "b4") || strings.Contains(got, "a3") {
+				if got := subjects(h.accepted()); !strings.Contains(got, "b4") || strings.Contains(got, "a3") {
 					t.Fatalf("delivered %s", got)
 				}
 				g.report("s", "a", "QIMEN_CP_LATER")
