@@ -70,6 +70,7 @@ type Gateway struct {
 	injections  order.Injections
 	asker       *dispatch.Asker
 	courier     *dispatch.Dispatcher
+	closing     chan struct{} // closed when streams have to end
 	closed      bool
 }
 
@@ -151,9 +152,10 @@ func New(options ...Option) (_ *Gateway, err error) {
 		g.background.Go(func() { g.sweeper().Run(working) })
 	}
 	g.background.Go(func() { g.courier.Run(working) })
+	g.closing = make(chan struct{})
 	g.front = httptest.NewServer((&intake.Server{Store: g.store, Limits: limits, Clock: g.clock, Log: g.log, Injections: &g.injections, Merchants: g.asker}).Handler())
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections, Courier: g.courier}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.AdminToken, Clock: g.clock, Log: g.log, Version: "test", Injections: &g.injections, Courier: g.courier, Closing: g.closing}).Register(mux)
 	g.back = httptest.NewServer(mux)
 	g.URL, g.AdminURL = g.front.URL, g.back.URL
 	return g, nil
@@ -214,6 +216,7 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	g.closed = true
+	close(g.closing)
 	g.front.Close()
 	g.back.Close()
 	g.asker.Close()

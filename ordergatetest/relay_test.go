@@ -531,6 +531,25 @@ func TestStreamGoesOn(t *testing.T) {
 		}
 	}
 	<-stop
+	// A stop does not wait for who follows.
+	other, err := ordergatetest.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, other.AdminURL+"/v1/events/stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+string(other.AdminToken))
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	started := time.Now()
+	if err := other.Close(); err != nil || time.Since(started) > 3*time.Second {
+		t.Errorf("closed after %v, %v", time.Since(started), err)
+	}
 	var problem struct{ Detail string }
 	if code := manage(t, g, http.MethodGet, "/v1/events/stream?after=x", "", &problem); code != http.StatusUnprocessableEntity {
 		t.Errorf("after=x: %d", code)

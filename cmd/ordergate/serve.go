@@ -280,7 +280,9 @@ func (g *gateway) serve(t *terminal) error {
 		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall, Injections: g.injections,
 		Merchants: g.asker, ReverseAge: g.cmd.QimenAge,
 	}).Handler())
-	back := g.server(g.adminHandler())
+	closing := make(chan struct{})
+	back := g.server(g.adminHandler(closing))
+	back.RegisterOnShutdown(func() { close(closing) })
 
 	working, stopWorking := context.WithCancel(context.Background())
 	var background sync.WaitGroup
@@ -330,9 +332,9 @@ func (g *gateway) server(h http.Handler) *http.Server {
 	}
 }
 
-func (g *gateway) adminHandler() http.Handler {
+func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Refused: g.metrics.refusedCalls}).Register(mux)
+	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}).Register(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)

@@ -33,6 +33,7 @@ type Server struct {
 
 	Injections *order.Injections // faults on demand; nil: this is no sandbox
 	Courier    Courier
+	Closing    <-chan struct{}         // closed when streams have to end; nil: never
 	Refused    func() map[string]int64 // counts refused calls by code; nil: nobody counts
 }
 

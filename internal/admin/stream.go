@@ -66,6 +66,15 @@ func (s *Server) streamFrom(ctx context.Context, header, query string) (int64, e
 // follow writes the log until ctx ends or the reader is gone. The reader may take its
 // time: what it has not read stays in the log.
 func (s *Server) follow(ctx context.Context, w http.ResponseWriter, after int64) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() { // until the stream ends
+		select {
+		case <-s.Closing:
+			end()
+		case <-ctx.Done():
+		}
+	}()
 	out := http.NewResponseController(w)
 	write := func(text string) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(2 * streamBeat)) // the server's own is for answers that end
