@@ -316,6 +316,7 @@ func (q *queue) recall() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.look = true
+	q.changes++ // what has been read of rows may be stale
 	stays := func(l *lane) bool {
 		if l.again {
 			delete(q.retried, l.last)
