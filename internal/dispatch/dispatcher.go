@@ -60,6 +60,7 @@ func (d *Dispatcher) make() {
 func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	d.make()
 	if redirected {
+		d.relaying.Store(true) // until sync has looked: the next event may be for a new one
 		signal(d.redirected)
 	}
 	if len(events) == 0 {
