@@ -94,6 +94,8 @@ func (m *management) refused(response *http.Response, data []byte) error {
 	switch {
 	case response.StatusCode == http.StatusUnauthorized:
 		return &refusedError{errors.New("the admin token is missing or wrong: give --token; serve printed where it is kept")}
+	case response.StatusCode >= 500, response.StatusCode == http.StatusTooManyRequests, response.StatusCode == http.StatusRequestTimeout:
+		return problemError(response.Status, data)
 	case response.StatusCode >= 300:
 		return &refusedError{problemError(response.Status, data)}
 	}

@@ -144,6 +144,7 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	for _, t := range d.targets {
 		t.route.Load().close()
 	}
+	d.targets = map[string]*target{}
 }
 
 // sync starts, changes and ends queues so that they are what the store says.
@@ -257,6 +258,7 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 // is stored.
 func (d *Dispatcher) end(q *queue) {
 	q.stop()
+	q.target.forget(q)
 	delete(d.queues, q.name)
 }
 

@@ -32,6 +32,7 @@ func (q *queue) run(ctx, delivering context.Context) {
 	for ctx.Err() == nil {
 		wait, err := q.turn(ctx, delivering)
 		if err != nil && ctx.Err() == nil {
+			q.target.content(q) // others may have its turn
 			q.Log.Warn("the log could not be read; trying again", "destination", q.name, "error", err)
 			wait = readAgain
 		}
@@ -342,11 +343,24 @@ func (q *queue) fresh(changes int) bool {
 	return q.changes == changes
 }
 
+// admits reports whether a row that is due can be brought back now; else it is looked at
+// again. q.mu is held.
+func (q *queue) admits(known bool) bool {
+	full := q.thawed+len(q.retried) >= q.maxThawed()
+	if full {
+		q.look = true // as soon as there is room
+	} else if known {
+		q.dueAt(q.Clock().Add(readAgain))
+	}
+	return !full && !known
+}
+
 // bringBack takes a blocked lane into memory.
 func (q *queue) bringBack(ctx context.Context, b order.Blocked, changes int) error {
 	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, tried: order.TriedAt(b.Attempts, b.NextAt), last: b.Seq - 1, state: laneLoading}
 	q.mu.Lock()
-	if !q.fresh(changes) || q.lanes[b.Lane] != nil || q.thawed+len(q.retried) >= q.maxThawed() {
+	known := q.lanes[b.Lane] != nil || b.Seq > q.read // or the cursor has not come so far since the start
+	if !q.fresh(changes) || !q.admits(known) {
 		q.mu.Unlock()
 		return nil
 	}
@@ -429,7 +443,7 @@ func (q *queue) retry(ctx context.Context, d order.Dead, changes int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
-	case !q.fresh(changes) || q.retried[d.Seq] != nil || q.thawed+len(q.retried) >= q.maxThawed():
+	case !q.fresh(changes) || !q.admits(q.retried[d.Seq] != nil):
 		return nil
 	case len(events) == 0: // it was pruned
 		q.pending.revived = append(q.pending.revived, d.Seq)

@@ -23,6 +23,7 @@ type queue struct {
 	name   order.QueueName
 	epoch  int64
 	upTo   int64 // of a replay; 0: it goes on
+	gone   bool  // it has ended; the target's lock guards it
 
 	wake    chan struct{} // the reader has something to do
 	dirty   chan struct{} // the recorder has

@@ -159,14 +159,14 @@ func (q *queue) saved(s *snapshot) {
 	q.stored, q.storedAt, q.saving = s.Seq, q.Clock(), nil
 	q.over = q.over || s.End
 	for _, l := range s.frozen {
-		for _, it := range l.items {
+		for _, it := range l.items { // the row owes them: they are passed, and not done
 			q.release(it)
+			it.recorded = true
 		}
 		q.changes++
 		switch {
 		case l.again:
 			delete(q.retried, l.last)
-			q.look = true // another of its lane may follow
 			continue
 		case l.thawed:
 			q.thawed--
@@ -186,6 +186,9 @@ func (q *queue) saved(s *snapshot) {
 			continue
 		}
 		q.push(l)
+	}
+	if len(s.frozen)+len(s.closed) > 0 { // what found no room may find it now
+		q.look = true
 	}
 	if len(s.frozen)+len(s.closed) > 0 || s.End || !q.hungry.Load() {
 		signal(q.wake)

@@ -24,7 +24,7 @@ const manyFailures = 5
 type target struct {
 	clock func() time.Time
 	route atomic.Pointer[route]
-	wake  func() // the queues: there may be something to do
+	wake  func() // the queues: there may be something to do. It takes no lock
 
 	mu       sync.Mutex
 	inFlight int
@@ -59,7 +59,9 @@ func (t *target) enter(q *queue) (probe, ok bool) {
 	switch {
 	case r.Disabled:
 		return false, false
-	case t.inFlight >= t.room(r), t.last == q && t.wanted(q):
+	case q.gone:
+		return false, false
+	case t.inFlight >= t.room(r), t.last == q && t.wanted(q) && t.inFlight+1 >= t.room(r):
 		if t.wanting == nil {
 			t.wanting = map[*queue]bool{}
 		}
@@ -74,7 +76,19 @@ func (t *target) enter(q *queue) (probe, ok bool) {
 	t.inFlight++
 	t.last = q
 	delete(t.wanting, q)
+	if len(t.wanting) > 0 && t.inFlight < t.room(r) {
+		t.wake()
+	}
 	return probe, true
+}
+
+// forget lets a queue go that has ended.
+func (t *target) forget(q *queue) {
+	t.mu.Lock()
+	q.gone = true
+	delete(t.wanting, q)
+	t.mu.Unlock()
+	t.wake()
 }
 
 // wanted reports whether another queue wants a place: they take turns. t.mu is held.
@@ -140,7 +154,7 @@ func (t *target) stays(q *queue) bool {
 	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.wanted(q) {
+	if t.wanted(q) && t.inFlight >= t.room(r) {
 		return false
 	}
 	return !t.down && !r.Disabled && t.inFlight <= t.room(r)
@@ -155,7 +169,8 @@ func (t *target) begin() uint64 {
 }
 
 // heard notes that the destination answered a try. It returns whether it is back by that:
-// what began before it failed says nothing.
+// what began before it failed says nothing. Whoever wants a place that there is now, is
+// woken.
 func (t *target) heard(try uint64) (back bool) {
 	r := t.route.Load()
 	t.mu.Lock()
@@ -170,6 +185,9 @@ func (t *target) heard(try uint64) (back bool) {
 	if t.allowed > 0 {
 		if t.allowed++; t.allowed >= r.InFlight() {
 			t.allowed = 0
+		}
+		if len(t.wanting) > 0 {
+			t.wake()
 		}
 	}
 	return back

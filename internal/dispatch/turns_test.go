@@ -420,3 +420,95 @@ func TestRetriesTakeTurns(t *testing.T) {
 		}
 	})
 }
+
+// most is how many deliveries were on their way at a time since a moment, when each takes
+// so long.
+func (h *receiver) most(since time.Time, takes time.Duration) (most int) {
+	posts := h.posts()
+	for i, p := range posts {
+		n := 0
+		for _, other := range posts[:i+1] {
+			if p.at.Sub(other.at) < takes {
+				n++
+			}
+		}
+		if !p.at.Before(since) {
+			most = max(most, n)
+		}
+	}
+	return most
+}
+
+// A process that starts while a destination is down, far behind and with an order that
+// waits for a retry, loses nothing of it.
+func TestRestartWhileDownLosesNothing(t *testing.T) {
+	within(t, func(t *testing.T, g *gate) {
+		h := g.to("oms", func(d *order.Destination) { d.Timeout, d.MaxInFlight = 25*time.Second, 1000 })
+		var healthy atomic.Bool
+		h.answers(func(p post) (int, string, error) {
+			if p.subject == "y" && p.try == 1 {
+				return http.StatusBadRequest, "", nil
+			}
+			if !healthy.Load() { // the cursor stands
+				time.Sleep(24 * time.Second)
+			}
+			return http.StatusOK, "", nil
+		})
+		for k := range 3 {
+			var tasks []*order.Task
+			for i := range 300 {
+				tasks = append(tasks, g.reports("s", fmt.Sprint("o", k, "-", i), steps[0])...)
+			}
+			g.commit(tasks...)
+		}
+		g.report("s", "y", steps[:2]...)
+		g.settle(time.Second)
+		h.answers(func(post) (int, string, error) { return 0, "", dialing })
+		g.crash()
+		g.settle(time.Minute)
+		h.answers(nil)
+		g.settle(time.Hour)
+		g.complete(h)
+		if got := h.of("y"); !strings.HasSuffix(got, "y1 y2") {
+			t.Errorf("delivered %s", got)
+		}
+	})
+}
+
+// A destination that is dropped and declared again at once is delivered to at full rate,
+// and one that returns from an outage is, after a few answers.
+func TestFullRateReturns(t *testing.T) {
+	for name, act := range map[string]func(g *gate, h *receiver){
+		"declared again": func(g *gate, _ *receiver) {
+			g.commit(order.DropDestination("oms"))
+			g.to("oms", func(d *order.Destination) { d.MaxInFlight = 32 })
+			g.load(150)
+		},
+		"back": func(g *gate, h *receiver) {
+			h.answers(func(post) (int, string, error) { return 0, "", dialing })
+			g.load(150)
+			g.settle(time.Minute)
+			h.answers(nil)
+			g.settle(10 * time.Second)
+		},
+		"beside a replay": func(g *gate, _ *receiver) {
+			g.commit(order.Replay("oms", 0, 0))
+			g.load(150)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T, g *gate) {
+				h := g.to("oms", func(d *order.Destination) { d.MaxInFlight = 32 })
+				h.takes = time.Second
+				g.load(100)
+				g.settle(time.Minute)
+				began := time.Now()
+				act(g, h)
+				g.settle(12 * time.Second)
+				if n := h.most(began, time.Second); n < 28 || n > 32 {
+					t.Errorf("%d on their way at a time, of 32", n)
+				}
+			})
+		})
+	}
+}
