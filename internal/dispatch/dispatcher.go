@@ -67,20 +67,27 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 		return
 	}
 	queues := *d.readers.Load()
-	d.tail.add(events, len(queues) > 0)
 	if d.relaying.Load() {
 		for _, e := range events {
 			d.sessions.learn(e)
 		}
 	}
-	last, lagging := events[len(events)-1].Place, false
+	last, lagging, near := events[len(events)-1].Place, false, false
+	for _, q := range queues {
+		if q.target.asleep() {
+			continue
+		}
+		behind := last - q.reached.Load()
+		near = near || behind <= nearPlaces
+		lagging = lagging || behind > lagPlaces && !q.name.Replay()
+	}
+	d.lagging.Store(lagging)
+	d.tail.add(events, near)
 	for _, q := range queues {
 		if q.hungry.Load() {
 			signal(q.wake)
 		}
-		lagging = lagging || last-q.reached.Load() > lagPlaces && !q.name.Replay() && !q.target.asleep()
 	}
-	d.lagging.Store(lagging)
 	if d.watchers.Load() > 0 {
 		d.watch.Lock()
 		close(d.grown)
@@ -88,6 +95,10 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 		d.watch.Unlock()
 	}
 }
+
+// nearPlaces is how far behind the end of the log somebody must be at most for the log's
+// end to be kept in memory.
+const nearPlaces = 2 * tailEvents
 
 // lagPlaces is how far behind the end of the log a destination lags that is there.
 const lagPlaces = 1000

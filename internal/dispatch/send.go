@@ -30,7 +30,7 @@ func (d *Dispatcher) routeOf(declared *order.Destination) *route {
 	p := poster{d.client(declared)}
 	switch declared.Kind {
 	case order.KindWebhook:
-		r.sender = &webhooks{p, declared}
+		r.sender = newWebhooks(p, declared)
 	case order.KindNATS:
 		r.sender = newStream(declared, d.Guard)
 	default:

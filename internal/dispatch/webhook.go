@@ -52,27 +52,22 @@ const webhookType = "application/cloudevents+json; charset=UTF-8"
 // without being sent: receivers know repetitions by webhook-id.
 const retryable = "Idempotency-Key"
 
-// webhook makes the request that brings an event to a webhook, signed per Standard
+// request makes the request that brings an event to a webhook, signed per Standard
 // Webhooks with every secret that counts now.
-func webhook(ctx context.Context, d *order.Destination, id string, body []byte, now time.Time) (*http.Request, error) {
+func (w *webhooks) request(ctx context.Context, id string, body []byte, now time.Time) (*http.Request, error) {
+	if w.err != nil {
+		return nil, w.err
+	}
 	var signatures []string
-	for _, secret := range d.Secrets(now) {
-		signer, err := standardwebhooks.NewWebhook(string(secret))
-		if err != nil {
-			return nil, fmt.Errorf("its secret is no whsec_ text: %w", err)
-		}
-		signature, err := signer.Sign(id, now, body)
+	for _, secret := range w.declared.Secrets(now) {
+		signature, err := w.signers[secret].Sign(id, now, body)
 		if err != nil {
 			return nil, err
 		}
 		signatures = append(signatures, signature)
 	}
-	target, err := url.Parse(d.URL)
-	if err != nil {
-		return nil, err
-	}
 	r := &http.Request{
-		Method: http.MethodPost, URL: target, Host: target.Host, ContentLength: int64(len(body)),
+		Method: http.MethodPost, URL: w.target, Host: w.target.Host, ContentLength: int64(len(body)),
 		Header: http.Header{
 			"Content-Type": {webhookType}, "User-Agent": {"ordergate"},
 			"Webhook-Id": {id}, "Webhook-Timestamp": {strconv.FormatInt(now.Unix(), 10)}, "Webhook-Signature": {strings.Join(signatures, " ")},
@@ -88,6 +83,22 @@ func webhook(ctx context.Context, d *order.Destination, id string, body []byte, 
 type webhooks struct {
 	poster
 	declared *order.Destination
+	target   *url.URL
+	signers  map[contract.Secret]*standardwebhooks.Webhook
+	err      error // why it cannot
+}
+
+func newWebhooks(p poster, d *order.Destination) *webhooks {
+	w := &webhooks{poster: p, declared: d, signers: map[contract.Secret]*standardwebhooks.Webhook{}}
+	w.target, w.err = url.Parse(d.URL)
+	for _, secret := range []contract.Secret{d.Secret, d.OldSecret} {
+		signer, err := standardwebhooks.NewWebhook(string(secret))
+		if err != nil && secret != "" {
+			w.err = fmt.Errorf("its secret is no whsec_ text: %w", err)
+		}
+		w.signers[secret] = signer
+	}
+	return w
 }
 
 func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
@@ -95,7 +106,7 @@ func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
 	if !ok {
 		return o
 	}
-	r, err := webhook(ctx, w.declared, e.ID, body, now)
+	r, err := w.request(ctx, e.ID, body, now)
 	if err != nil {
 		return outcome{verdict: failed, reason: "the request cannot be made: " + err.Error()}
 	}
@@ -119,5 +130,5 @@ func asked(ctx context.Context, d *order.Destination, e order.Event, params []co
 	if err != nil {
 		return nil, err
 	}
-	return webhook(ctx, d, e.ID, body, now)
+	return newWebhooks(poster{}, d).request(ctx, e.ID, body, now)
 }
