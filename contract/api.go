@@ -192,6 +192,23 @@ func (a *API) parse(i int, field reflect.Value, text string) error {
 	return nil
 }
 
+// Content makes a document's content of parameters, in their order: what DecodeNode
+// reads. The error names a parameter that has to be JSON text and is not.
+func (a *API) Content(params []Param) (*Node, error) {
+	content := &Node{Kind: ObjectNode, Parts: make([]Part, len(params))}
+	for i, p := range params {
+		n := &Node{Text: p.Value}
+		if row, known := a.Field(p.Name); known && row.Fields != nil {
+			var err error
+			if n, err = ParseJSON(p.Value); err != nil {
+				return nil, fmt.Errorf("%s: write it as JSON text: %w", p.Name, err)
+			}
+		}
+		content.Parts[i] = Part{Name: p.Name, Node: n}
+	}
+	return content, nil
+}
+
 // DecodeNode fills a new request struct from a document's content, as Decode
 // does. The error may also be [BadRequest]: a text is expected and there are
 // parts.

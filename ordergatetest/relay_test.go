@@ -490,11 +490,7 @@ func TestStreamGoesOn(t *testing.T) {
 	last := "0"
 	for len(got) < 400 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, g.AdminURL+"/v1/events/stream", http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Authorization", "Bearer "+string(g.AdminToken))
+		r := managing(t, g, http.MethodGet, "/v1/events/stream", "").WithContext(ctx)
 		r.Header.Set("Last-Event-ID", last)
 		response, err := http.DefaultClient.Do(r)
 		if err != nil {
@@ -536,12 +532,7 @@ func TestStreamGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, other.AdminURL+"/v1/events/stream", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+string(other.AdminToken))
-	response, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(managing(t, other, http.MethodGet, "/v1/events/stream", ""))
 	if err != nil {
 		t.Fatal(err)
 	}

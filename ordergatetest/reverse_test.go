@@ -78,15 +78,21 @@ func locks(t *testing.T, g *ordergatetest.Gateway) []lock {
 	return list.Items
 }
 
-// manage makes a call of the management API and returns its status.
-func manage(t *testing.T, g *ordergatetest.Gateway, method, path, body string, into any) int {
+// managing makes the request of a call of the management API.
+func managing(t *testing.T, g *ordergatetest.Gateway, method, path, body string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, g.AdminURL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+string(g.AdminToken))
-	response, err := http.DefaultClient.Do(r)
+	return r
+}
+
+// manage makes a call of the management API and returns its status.
+func manage(t *testing.T, g *ordergatetest.Gateway, method, path, body string, into any) int {
+	t.Helper()
+	response, err := http.DefaultClient.Do(managing(t, g, method, path, body))
 	if err != nil {
 		t.Fatal(err)
 	}

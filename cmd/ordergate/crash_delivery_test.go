@@ -5,7 +5,6 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,13 +14,10 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/ordergate/ordergate/contract"
 )
 
 // What makes this test binary the receiver of webhooks: where it listens, and the file
@@ -80,28 +76,13 @@ func TestKilledWhileDelivering(t *testing.T) {
 		_ = sink.Wait()
 	}
 	defer func() { killSink() }()
-	statuses := []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}
 	var answered sync.Map // "order status"
 	for round := range crashRounds {
 		p := start(t, dir, program)
 		if round == 0 {
 			declareSink(t, p, address)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var callers sync.WaitGroup
-		for c := range 8 {
-			callers.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					number := fmt.Sprintf("%d-%d-%d", round, c, i)
-					for _, status := range statuses {
-						if p.produce(ctx, number, status, number+"-1") != nil {
-							return // killed
-						}
-						answered.Store(number+" "+status, true)
-					}
-				}
-			})
-		}
+		stop := p.load(t, round, 8, &answered)
 		time.Sleep(time.Duration(20+rand.IntN(300)) * time.Millisecond)
 		if round%2 == 0 {
 			killSink()
@@ -110,8 +91,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 			time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
 		}
 		p.kill(t)
-		cancel()
-		callers.Wait()
+		stop()
 	}
 	p := start(t, dir, program)
 	awaitDelivered(t, p)
@@ -139,14 +119,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 	for id, seq := range place {
 		t.Errorf("event %d, %s, was not delivered", seq, id)
 	}
-	n := 0
-	answered.Range(func(key, _ any) bool {
-		n++
-		if !slices.ContainsFunc(statuses, func(s string) bool { return strings.HasSuffix(key.(string), " "+s) }) {
-			t.Error(key)
-		}
-		return true
-	})
+	n := checkLedger(t, p, &answered)
 	if err := p.stop(); err != nil {
 		t.Error(err)
 	}

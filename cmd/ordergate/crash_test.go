@@ -143,36 +143,45 @@ type listedOrder struct {
 	}
 }
 
+// load has callers report all statuses of one order after the other, and notes what was
+// answered. The returned function waits for them to notice that the gateway is gone.
+func (p *process) load(t *testing.T, round, callers int, answered *sync.Map) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for c := range callers {
+		all.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				number := fmt.Sprintf("%d-%d-%d", round, c, i)
+				for _, status := range []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut} {
+					if p.produce(ctx, number, status, number+"-1") != nil {
+						return // killed
+					}
+					answered.Store(number+" "+status, true)
+				}
+			}
+		})
+	}
+	return func() {
+		cancel()
+		all.Wait()
+	}
+}
+
 // The gateway is killed at random moments under load. Every event that was
 // answered is there, and nothing is half there: orders, lines and marks are
 // what the log says.
 func TestKilledUnderLoad(t *testing.T) {
 	program, dir := buildOrdergate(t), t.TempDir()
-	statuses := []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}
 	var answered sync.Map // "order status"
 	total := 0
 	for round := range crashRounds {
 		p := start(t, dir, program)
 		checkLedger(t, p, &answered)
-		ctx, cancel := context.WithCancel(t.Context())
-		var callers sync.WaitGroup
-		for c := range 16 {
-			callers.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					number := fmt.Sprintf("%d-%d-%d", round, c, i)
-					for _, status := range statuses {
-						if p.produce(ctx, number, status, number+"-1") != nil {
-							return // killed
-						}
-						answered.Store(number+" "+status, true)
-					}
-				}
-			})
-		}
+		stop := p.load(t, round, 16, &answered)
 		time.Sleep(time.Duration(20+rand.IntN(400)) * time.Millisecond)
 		p.kill(t)
-		cancel()
-		callers.Wait()
+		stop()
 	}
 	p := start(t, dir, program)
 	total = checkLedger(t, p, &answered)

@@ -77,6 +77,7 @@ func TestEnumsAgree(t *testing.T) {
 		{App{}, "Authority", []string{string(order.Ledger), string(order.Upstream)}},
 		{App{}, "LockUntil", []string{string(order.UntilNotify), string(order.UntilOut)}},
 		{Destination{}, "Kind", texts(order.DestinationKinds)},
+		{Destination{}, "OnDead", []string{string(order.OnDeadContinue), string(order.OnDeadHold)}},
 		{Line{}, "Kind", texts(order.Kinds)},
 	} {
 		field, _ := reflect.TypeOf(c.item).FieldByName(c.field)

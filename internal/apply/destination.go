@@ -124,7 +124,7 @@ func (r *resolver) kind(at string, d Destination, out *order.Destination) {
 		r.wrong(at+"app_key", "is required")
 	}
 	if d.Kind == order.KindWebhook {
-		encoded, prefixed := strings.CutPrefix(string(out.Secret), "whsec_")
+		encoded, prefixed := strings.CutPrefix(string(out.Secret), order.WebhookSecret)
 		if key, err := base64.StdEncoding.DecodeString(encoded); out.Secret != "" && (!prefixed || err != nil || len(key) == 0) {
 			r.wrong(at+"secret", "want whsec_ and Base64, as Standard Webhooks write secrets: echo whsec_$(openssl rand -base64 32)")
 		}

@@ -258,10 +258,8 @@ func (b *Bench) backlog(r *results) error {
 		if err := b.fill(behind, 0, b.Events); err != nil {
 			return err
 		}
-		for _, suffix := range []string{"", ".key"} {
-			if err := copyFile(filepath.Join(alone, databaseFile+suffix), filepath.Join(behind, databaseFile+suffix)); err != nil {
-				return err
-			}
+		if err := copyLedger(alone, behind); err != nil {
+			return err
 		}
 		to, err := startSink("", 0, b.Events+b.Rounds*tries*b.most(), 0)
 		if err != nil {
@@ -273,31 +271,13 @@ func (b *Bench) backlog(r *results) error {
 		filled := map[string]int{alone: b.Events, behind: b.Events}
 		for round := range b.Rounds {
 			measured := map[string]Stage{}
-			turns := []string{alone, behind}
-			if round%2 == 1 {
-				turns = []string{behind, alone}
-			}
-			for _, d := range turns {
+			for _, d := range turns(round, alone, behind) {
 				var destinations []string
 				if d == behind {
 					destinations = append(destinations, gone)
 				}
-				p, err := b.startGateway(d, destinations...)
+				s, err := b.further(d, some, filled, nil, destinations...)
 				if err != nil {
-					return err
-				}
-				s, err := b.undisturbed(func() (Stage, error) {
-					s, out, err := b.measured(filepath.Base(d), p, some, 1, produceRequests(filled[d], b.most(), time.Now()))
-					if err == nil {
-						filled[d] += out.sent
-					}
-					return s, err
-				})
-				if err != nil {
-					p.kill()
-					return err
-				}
-				if err := p.stop(); err != nil {
 					return err
 				}
 				measured[d] = s

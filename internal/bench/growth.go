@@ -40,10 +40,8 @@ func (b *Bench) Growth(ctx context.Context) (*Report, error) {
 		if err := b.fill(large, 0, b.Events/smallShare); err != nil {
 			return err
 		}
-		for _, suffix := range []string{"", ".key"} {
-			if err := copyFile(filepath.Join(small, databaseFile+suffix), filepath.Join(large, databaseFile+suffix)); err != nil {
-				return err
-			}
+		if err := copyLedger(small, large); err != nil {
+			return err
 		}
 		if err := b.fill(large, b.Events/smallShare, b.Events); err != nil {
 			return err
@@ -96,34 +94,13 @@ func (b *Bench) fill(dir string, from, to int) error {
 
 func (b *Bench) growthRound(r *results, round int, small, large string, filled map[string]int) error {
 	measured := map[string]Stage{}
-	turns := []string{small, large}
-	if round%2 == 1 {
-		turns = []string{large, small}
-	}
-	for _, dir := range turns {
-		p, err := b.startGateway(dir)
-		if err != nil {
+	for _, dir := range turns(round, small, large) {
+		var look Stage
+		s, err := b.further(dir, many, filled, func(p *process) (err error) {
+			look, err = b.lookup(p, filled[dir])
 			return err
-		}
-		events := filled[dir]
-		look, err := b.lookup(p, events)
-		if err != nil {
-			p.kill()
-			return err
-		}
-		s, err := b.undisturbed(func() (Stage, error) {
-			w := produceRequests(filled[dir], b.most(), time.Now())
-			s, out, err := b.measured(filepath.Base(dir), p, many, 1, w)
-			if err == nil {
-				filled[dir] += out.sent
-			}
-			return s, err
 		})
 		if err != nil {
-			p.kill()
-			return err
-		}
-		if err := p.stop(); err != nil {
 			return err
 		}
 		look.Name += " " + filepath.Base(dir)
@@ -137,6 +114,40 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 	}
 	r.ratio("growth", measured[large].Rate/measured[small].Rate, measured[small], measured[large])
 	return nil
+}
+
+// turns are two folders, the first of them first in every other round.
+func turns(round int, a, b string) []string {
+	if round%2 == 1 {
+		return []string{b, a}
+	}
+	return []string{a, b}
+}
+
+// further loads a gateway on a ledger, behind what fills it already. Something else may
+// be done with the gateway before; nil: nothing is.
+func (b *Bench) further(dir string, conns int, filled map[string]int, before func(*process) error, destinations ...string) (s Stage, err error) {
+	p, err := b.startGateway(dir, destinations...)
+	if err != nil {
+		return s, err
+	}
+	if before != nil {
+		err = before(p)
+	}
+	if err == nil {
+		s, err = b.undisturbed(func() (Stage, error) {
+			s, out, err := b.measured(filepath.Base(dir), p, conns, 1, produceRequests(filled[dir], b.most(), time.Now()))
+			if err == nil {
+				filled[dir] += out.sent
+			}
+			return s, err
+		})
+	}
+	if err != nil {
+		p.kill()
+		return s, err
+	}
+	return s, p.stop()
 }
 
 // lookup reads orders with their lines and time lines over the management API.
@@ -175,6 +186,16 @@ func (b *Bench) lookup(p *process, events int) (Stage, error) {
 	}
 	s.P50, s.P99 = percentiles(took)
 	return s, nil
+}
+
+// copyLedger copies a ledger that nobody has open.
+func copyLedger(to, from string) error {
+	for _, suffix := range []string{"", ".key"} {
+		if err := copyFile(filepath.Join(to, databaseFile+suffix), filepath.Join(from, databaseFile+suffix)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func copyFile(to, from string) (err error) {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,7 +172,7 @@ func (a *Asker) forward(ctx context.Context, d *order.Destination, q *order.Ques
 	body, err := a.send(ctx, d, q, event)
 	var reply any
 	if err == nil {
-		reply, err = a.read(d, q, body)
+		reply, err = unseal(d.Kind, q.API, body)
 	}
 	if no, ok := errors.AsType[*contract.Refused](err); ok { // a platform's own word
 		return order.Verdict{Err: no}
@@ -210,17 +211,5 @@ func (a *Asker) request(ctx context.Context, d *order.Destination, q *order.Ques
 	if d.Kind == order.KindWebhook {
 		return asked(ctx, d, event, q.API.Params(q.Request), a.Clock())
 	}
-	session := d.SessionOf(q.Seller)
-	if session == "" {
-		session = q.Session
-	}
-	return sealed(ctx, d, q.API, q.Params, q.Request, session, a.Clock())
-}
-
-// read reads the answer of whom a call waits for.
-func (a *Asker) read(d *order.Destination, q *order.Question, body []byte) (any, error) {
-	if d.Kind == order.KindWebhook {
-		return wire.SPI{}.Unseal(q.API, body)
-	}
-	return unseal(d.Kind, q.API, body)
+	return sealed(ctx, d, q.API, q.Params, q.Request, cmp.Or(d.SessionOf(q.Seller), q.Session), a.Clock())
 }

@@ -27,15 +27,19 @@ const connectTimeout = 5 * time.Second
 // and keeps no connection: on one that its peer is about to close a call is lost, and
 // calls that wait must not be sent twice.
 func NewClient(guard Guard) *http.Client {
-	dialer := &net.Dialer{Timeout: connectTimeout, Control: guard.control}
-	return &http.Client{
-		Transport: &http.Transport{
-			DialContext: dialer.DialContext, DisableKeepAlives: true,
-			MaxResponseHeaderBytes: MaxAnswer,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	transport := newTransport(guard)
+	transport.DisableKeepAlives = true
+	return &http.Client{Transport: transport, CheckRedirect: noRedirect}
 }
+
+// newTransport makes a transport that reaches what the guard lets through.
+func newTransport(guard Guard) *http.Transport {
+	dialer := &net.Dialer{Timeout: connectTimeout, Control: guard.control}
+	return &http.Transport{DialContext: dialer.DialContext, MaxResponseHeaderBytes: MaxAnswer}
+}
+
+// noRedirect has a client return a redirect as the answer.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // exchange sends a request and reads its answer, in UTF-8. The error is about a row of
 // contract.TOPBackend, and says why in its detail.

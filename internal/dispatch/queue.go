@@ -42,9 +42,9 @@ type queue struct {
 	thawed   int             // lanes that came back
 	retried  map[int64]*lane // dead deliveries that are tried again, each a lane of its own
 	ready    []*lane         // that can be delivered from
-	returned []*lane         // the same, of those that came back: they take turns with the others
+	returned []*lane         // those of them that came back: they take turns with the others
 	theirs   bool            // it was their turn last
-	stalled  []*lane         // the same, but the destination failed when it was last tried
+	stalled  []*lane         // that can be delivered from, but the destination failed when it was last tried
 	suspects []*lane         // that wait to be judged
 	loading  []*lane         // thawed ones that want more of the log
 	blocked  int             // rows of the store

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -47,13 +46,12 @@ const idleTimeout = 30 * time.Second
 func (d *Dispatcher) client(declared *order.Destination) *http.Client {
 	transport := d.Transport
 	if transport == nil {
-		dialer := &net.Dialer{Timeout: connectTimeout, Control: d.Guard.control}
-		transport = &http.Transport{
-			DialContext: dialer.DialContext, MaxIdleConns: declared.InFlight(), MaxIdleConnsPerHost: declared.InFlight(), IdleConnTimeout: idleTimeout,
-			TLSHandshakeTimeout: connectTimeout, MaxResponseHeaderBytes: MaxAnswer, DisableCompression: true,
-		}
+		own := newTransport(d.Guard)
+		own.MaxIdleConns, own.MaxIdleConnsPerHost, own.IdleConnTimeout = declared.InFlight(), declared.InFlight(), idleTimeout
+		own.TLSHandshakeTimeout, own.DisableCompression = connectTimeout, true
+		transport = own
 	}
-	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &http.Client{Transport: transport, CheckRedirect: noRedirect}
 }
 
 // poster sends requests and reads answers.
@@ -61,31 +59,23 @@ type poster struct{ http *http.Client }
 
 func (p poster) close() { p.http.CloseIdleConnections() }
 
-// answer is an HTTP answer that says something about the event.
-type answer struct {
-	status int
-	body   string
-}
-
-// post sends a request. When ok is false the outcome says why the answer, or that there
-// is none, is about the destination.
-func (p poster) post(r *http.Request, now time.Time) (a answer, o outcome, ok bool) {
+// post sends a request. When ok is false the outcome is decided: the answer, or that
+// there is none, is about the destination. Otherwise it says what was answered, and has
+// no verdict yet.
+func (p poster) post(r *http.Request, now time.Time) (o outcome, ok bool) {
 	response, err := p.http.Do(r)
 	if err != nil {
-		return a, unreached(err), false
+		return unreached(err), false
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, MaxAnswer))
 	if err != nil {
-		return a, unreached(err), false
+		return unreached(err), false
 	}
 	_, _ = io.CopyN(io.Discard, response.Body, 1) // the end, so that the connection is used again
-	a = answer{response.StatusCode, wire.InUTF8(response.Header.Get("Content-Type"), string(body))}
-	if o, about := statusOutcome(a.status, response.Header, now); about {
-		o.body = a.body
-		return a, o, false
-	}
-	return a, o, true
+	o, about := statusOutcome(response.StatusCode, response.Header, now)
+	o.body = wire.InUTF8(response.Header.Get("Content-Type"), string(body))
+	return o, !about
 }
 
 // relay makes the same call to the real platform, or the reverse call to a merchant.
@@ -142,9 +132,9 @@ func (y *relay) send(ctx context.Context, e *entry, now time.Time) outcome {
 	if err != nil {
 		return outcome{verdict: refused, reason: "the call cannot be made: " + err.Error()}
 	}
-	session := y.declared.SessionOf(e.Order.Seller)
+	session := cmp.Or(y.declared.SessionOf(e.Order.Seller), e.Session)
 	if session == "" {
-		session = cmp.Or(e.Session, y.passed.of(e.Event))
+		session = y.passed.of(e.Event)
 	}
 	if session == "" && api.Session == contract.Required {
 		return outcome{verdict: failed, reason: "the destination has no session of seller " + e.Order.Seller + "; declare it in sessions"}
@@ -159,16 +149,17 @@ func (y *relay) call(ctx context.Context, api *contract.API, params []contract.P
 		return outcome{verdict: refused, reason: "the call cannot be made: " + err.Error()}
 	}
 	r.Header[retryable] = nil
-	a, o, ok := y.post(r, now)
+	got, ok := y.post(r, now)
 	if !ok {
-		return o
+		return got
 	}
-	if a.status != http.StatusOK { // platforms answer everything with 200: this is something in between
-		return outcome{verdict: unsure, status: a.status, body: a.body, reason: "HTTP " + http.StatusText(a.status) + " is no answer of the platform"}
+	if got.status != http.StatusOK { // platforms answer everything with 200: this is something in between
+		got.verdict, got.reason = unsure, got.reason+" is no answer of the platform"
+		return got
 	}
-	reply, err := unseal(y.declared.Kind, api, []byte(a.body))
-	o = platformOutcome(api, request, reply, err)
-	o.status, o.body = a.status, a.body
+	reply, err := unseal(y.declared.Kind, api, []byte(got.body))
+	o := platformOutcome(api, request, reply, err)
+	o.status, o.body = got.status, got.body
 	return o
 }
 
@@ -184,16 +175,9 @@ func requestOf(api *contract.API, params []contract.Param) (any, error) {
 			return "", false
 		})
 	}
-	content := &contract.Node{Kind: contract.ObjectNode}
-	for _, p := range params {
-		n := &contract.Node{Text: p.Value}
-		if row, ok := api.Field(p.Name); ok && row.Fields != nil {
-			var err error
-			if n, err = contract.ParseJSON(p.Value); err != nil {
-				return nil, err
-			}
-		}
-		content.Parts = append(content.Parts, contract.Part{Name: p.Name, Node: n})
+	content, err := api.Content(params)
+	if err != nil {
+		return nil, err
 	}
 	return api.DecodeNode(content)
 }
@@ -216,9 +200,10 @@ func sealed(ctx context.Context, d *order.Destination, api *contract.API, params
 	return s.Request, err
 }
 
-// unseal reads an answer of a destination's kind.
+// unseal reads an answer of a destination's kind. A webhook that a call waits for answers
+// as a merchant does.
 func unseal(kind order.DestinationKind, api *contract.API, body []byte) (any, error) {
-	if kind == order.KindQimen {
+	if kind == order.KindQimen || kind == order.KindWebhook {
 		return wire.SPI{}.Unseal(api, body)
 	}
 	return wire.Of(api).Unseal(api, body)
@@ -241,7 +226,7 @@ func (r *route) masked(text string, e *entry) string {
 	}
 	for _, secret := range []contract.Secret{r.Secret, r.OldSecret} {
 		hide(string(secret))
-		hide(strings.TrimPrefix(string(secret), "whsec_"))
+		hide(strings.TrimPrefix(string(secret), order.WebhookSecret))
 	}
 	hide(string(r.Session))
 	for _, session := range r.Sessions {

@@ -111,13 +111,13 @@ func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
 		return outcome{verdict: failed, reason: "the request cannot be made: " + err.Error()}
 	}
 	r.Header[retryable] = nil
-	answer, o, ok := w.post(r, now)
-	if !ok {
-		return o
-	}
-	o = outcome{status: answer.status, body: answer.body}
-	if answer.status/100 != 2 {
-		o.verdict, o.reason = failed, "HTTP "+strconv.Itoa(answer.status)+" "+http.StatusText(answer.status)
+	o, ok = w.post(r, now)
+	switch {
+	case !ok:
+	case o.status/100 == 2:
+		o.verdict, o.reason = delivered, ""
+	default:
+		o.verdict = failed
 	}
 	return o
 }

@@ -218,8 +218,7 @@ type Trial struct {
 type Totals struct{ Events, Orders, WorkOrders int64 }
 
 // RetryDeliveries makes the task that retries deliveries of a destination that are held
-// or dead, or that wait for their next attempt, from the first attempt on. A single one
-// is refused with ErrNotFound or with a Conflict when there is nothing to retry.
+// or dead, or that wait for their next attempt, from the first attempt on.
 func RetryDeliveries(r Retry) *Task {
 	return &Task{Decide: func(v *View) (Decision, error) {
 		r.At = v.Now

@@ -47,6 +47,9 @@ const (
 	OnDeadHold     OnDead = "hold"     // they wait for a person
 )
 
+// WebhookSecret is what Standard Webhooks write before a secret's Base64.
+const WebhookSecret = "whsec_"
+
 // DestinationSecrets are what a destination signs with. Stores seal them.
 type DestinationSecrets struct {
 	Secret    contract.Secret

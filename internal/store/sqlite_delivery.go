@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,6 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
-	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
@@ -190,8 +190,11 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 		p.Deleted++
 		return nil
 	}, bound, p.Limit)
-	if err != nil && !errors.Is(err, errEnough) || last == 0 {
-		return ignoring(err, errEnough)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err != nil || last == 0 {
+		return err
 	}
 	w := writer{conn: s.write}
 	w.exec("DELETE FROM event WHERE seq <= ? AND coalesce(place, event.seq) < ?", last, bound)
@@ -214,13 +217,6 @@ func stages(platform string) string {
 		texts = append(texts, "'"+string(state)+"'")
 	}
 	return strings.Join(texts, ", ")
-}
-
-func ignoring(err, target error) error {
-	if errors.Is(err, target) {
-		return nil
-	}
-	return err
 }
 
 // Head implements [order.Deliveries].
@@ -336,7 +332,14 @@ func (s *sqliteStore) Due(ctx context.Context, q order.QueueName, now time.Time,
 }
 
 // laneColumn computes what scanLane does.
-const laneColumn = "CASE WHEN event.order_id IS NOT NULL THEN event.order_id * 4 WHEN event.work_order_id IS NOT NULL THEN event.work_order_id * 4 + 1 ELSE coalesce(place, event.seq) * 4 + 2 END"
+var laneColumn = "CASE WHEN event.order_id IS NOT NULL THEN " + laneOf("event.order_id", order.OrderLane) +
+	" WHEN event.work_order_id IS NOT NULL THEN " + laneOf("event.work_order_id", order.WorkOrderLane) +
+	" ELSE " + laneOf("coalesce(place, event.seq)", order.EventLane) + " END"
+
+// laneOf writes what order computes, for a column.
+func laneOf(column string, lane func(int64) order.Lane) string {
+	return fmt.Sprintf("%s * %d + %d", column, lane(1)-lane(0), lane(0))
+}
 
 func scanLane(row *sqlite.Stmt, orderID, workOrder int, seq int64) order.Lane {
 	if id := row.ColumnInt64(orderID); id != 0 {
@@ -348,7 +351,7 @@ func scanLane(row *sqlite.Stmt, orderID, workOrder int, seq int64) order.Lane {
 	return order.EventLane(seq)
 }
 
-// laneCondition is how the events of a lane are found.
+// lane is how the events of a lane are found.
 func (w *where) lane(l order.Lane, place string) {
 	w.add(l.Order() != 0, "event.order_id = ?", l.Order())
 	w.add(l.WorkOrder() != 0, "event.work_order_id = ? AND event.order_id IS NULL", l.WorkOrder())
@@ -390,7 +393,7 @@ func (s *sqliteStore) readDeliveries(ctx context.Context, f order.DeliveryFilter
 		w.add(f.Queue.Replay(), place+" > "+cursor("start")+" AND "+place+" <= "+cursor("up_to"), queue, queue)
 	}
 	text := "SELECT " + eventColumns + ", dead.reason, dead.attempts, dead.next_at, blocked.first_seq, blocked.attempts, blocked.next_at, blocked.held, blocked.reason, done.seq IS NOT NULL OR " + place + " <= " + cursor("seq") +
-		" FROM event LEFT JOIN dead ON dead.queue = ? AND dead.seq = " + place + " LEFT JOIN blocked ON blocked.queue = ? AND blocked.lane IN (" + laneColumn + ", " + place + " * 4 + 2) LEFT JOIN done ON done.queue = ? AND done.seq = " + place +
+		" FROM event LEFT JOIN dead ON dead.queue = ? AND dead.seq = " + place + " LEFT JOIN blocked ON blocked.queue = ? AND blocked.lane IN (" + laneColumn + ", " + laneOf(place, order.EventLane) + ") LEFT JOIN done ON done.queue = ? AND done.seq = " + place +
 		eventJoins + w.text() + " ORDER BY " + place
 	args := append([]any{queue, destination, queue, queue}, w.args...)
 	page, more, err := readPage(ctx, s.lists, text, args, f.Limit, maxPage, eventSize, func(row *sqlite.Stmt) (order.Delivery, error) {
@@ -495,11 +498,4 @@ func (s *sqliteStore) Totals(ctx context.Context) (t order.Totals, err error) {
 		})
 	})
 	return t, err
-}
-
-// openEvent opens the sealed parameters of an event.
-func (s *sqliteStore) openEvent(row *sqlite.Stmt, column int, e *order.Event) error {
-	sealed, err := s.key.Open(columnBytes(row, column), eventPlace(e.ID))
-	e.Sealed = contract.Secret(sealed)
-	return err
 }

@@ -244,7 +244,9 @@ func (s *sqliteStore) scanEvent(row *sqlite.Stmt, open bool) (e *order.Event, er
 	if e.Warnings, err = scanList(row, 8); err != nil || !open || row.ColumnIsNull(15) {
 		return e, err
 	}
-	return e, s.openEvent(row, 15, e)
+	sealed, err := s.key.Open(columnBytes(row, 15), eventPlace(e.ID))
+	e.Sealed = contract.Secret(sealed)
+	return e, err
 }
 
 // scanList reads what list wrote.

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -48,26 +47,18 @@ func suningFormula(c *SuningCall, encoded string) string {
 
 // sealBody writes the message of a call, its parameters in their order.
 func sealBody(m Message) (string, error) {
-	parts := make([]contract.Part, len(m.Params))
-	for i, p := range m.Params {
-		n := &contract.Node{Text: p.Value}
-		row, known := m.API.Field(p.Name)
-		if known && row.Fields != nil {
-			var err error
-			if n, err = contract.ParseJSON(p.Value); err != nil {
-				return "", fmt.Errorf("%s: write it as JSON text: %w", p.Name, err)
-			}
-		}
-		parts[i] = contract.Part{Name: p.Name, Node: n}
+	content, err := m.API.Content(m.Params)
+	if err != nil {
+		return "", err
 	}
 	if !m.Format.JSON {
 		b := append(make([]byte, 0, 512), "<"+requestRoot+"><"+bodyNode+">"...)
-		b = appendXMLNode(b, contract.Part{Name: m.API.Root(), Node: &contract.Node{Kind: contract.ObjectNode, Parts: parts}})
+		b = appendXMLNode(b, contract.Part{Name: m.API.Root(), Node: content})
 		return string(append(b, "</"+bodyNode+"></"+requestRoot+">"...)), nil
 	}
 	b := append(make([]byte, 0, 512), `{"`+requestRoot+`":{"`+bodyNode+`":{`...)
 	b = append(contract.AppendJSONString(b, m.API.Root()), ":{"...)
-	for i, p := range parts {
+	for i, p := range content.Parts {
 		if i > 0 {
 			b = append(b, ',')
 		}
