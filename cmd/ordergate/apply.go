@@ -105,9 +105,7 @@ func (m *management) refused(response *http.Response, data []byte) error {
 // refusedError is an answer that says no: asking again changes nothing.
 type refusedError struct{ error }
 
-// Of streams: what stands before the place where they begin, and their end.
-const streamBegins = "the log behind "
-
+// errStreamEnded is the end of a stream that nobody asked for.
 var errStreamEnded = errors.New("the gateway closed it")
 
 // maxStreamed is the longest line of a stream: an event with parameters of a megabyte,

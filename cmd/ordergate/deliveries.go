@@ -280,8 +280,13 @@ func (cmd *eventsListCmd) Run(t *terminal) error {
 		query.Set("after", strconv.FormatInt(cmd.After, 10))
 	}
 	return each(t, &cmd.listing, "/v1/events", query, func(w *tabwriter.Writer, e admin.Event) {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", e.Seq, timeText(e.At), e.API, oneLine(cmp.Or(e.Platform, "-")), oneLine(cmp.Or(e.Order, e.WorkOrder, "-")), paramsText(e.Params))
+		fmt.Fprintln(w, strings.Join(eventTexts(&e), "\t"))
 	})
+}
+
+// eventTexts are the columns of an event, each one line.
+func eventTexts(e *admin.Event) []string {
+	return []string{strconv.FormatInt(e.Seq, 10), timeText(e.At), e.API, oneLine(cmp.Or(e.Platform, "-")), oneLine(cmp.Or(e.Order, e.WorkOrder, "-")), paramsText(e.Params)}
 }
 
 type eventsTailCmd struct {
@@ -327,7 +332,7 @@ func (cmd *eventsTailCmd) follow(t *terminal, lines *bufio.Scanner, last string)
 		name, value, _ := strings.Cut(lines.Text(), ": ")
 		switch name {
 		case "": // a comment: the place where it begins
-			if at, ok := strings.CutPrefix(value, streamBegins); ok && last == "" {
+			if at, ok := strings.CutPrefix(value, admin.StreamBegins); ok && last == "" {
 				last = at
 			}
 		case "id":
@@ -350,6 +355,6 @@ func (cmd *eventsTailCmd) print(t *terminal, data string) error {
 	if err := json.Unmarshal([]byte(data), &e); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(t.out, "%d  %s  %s  %s  %s  %s\n", e.Seq, timeText(e.At), e.API, oneLine(cmp.Or(e.Platform, "-")), oneLine(cmp.Or(e.Order, e.WorkOrder, "-")), paramsText(e.Params))
+	_, err := fmt.Fprintln(t.out, strings.Join(eventTexts(&e), "  "))
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -427,5 +428,33 @@ func TestWorkOrders(t *testing.T) {
 	timeline := a.do(t, "GET", "/v1/orders/taobao/77", "", 200)["timeline"].([]any)
 	if len(timeline) != 4 {
 		t.Errorf("%d events on the order's time line, want 4", len(timeline))
+	}
+}
+
+// The words that the description offers for a delivery are those of the rules, and what is
+// declared in YAML has the names that it has in JSON.
+func TestWordsOfDeliveriesAgree(t *testing.T) {
+	t.Parallel()
+	shown := []order.DeliveryState{order.DeliveryPending, order.DeliveryInFlight, order.DeliveryDone, order.DeliveryRetrying, order.DeliveryDead}
+	for _, c := range []struct {
+		item  any
+		words []order.DeliveryState
+	}{
+		{Delivery{}, shown},
+		{DeliveryQuery{}, append(shown, order.DeliveryHeld)},
+		{RetryFilter{}, []order.DeliveryState{order.DeliveryRetrying, order.DeliveryDead, order.DeliveryHeld}},
+	} {
+		field, _ := reflect.TypeOf(c.item).FieldByName("State")
+		if got, want := field.Tag.Get("enum"), strings.Join(strings.Fields(strings.Trim(fmt.Sprint(c.words), "[]")), ","); got != want {
+			t.Errorf("%T offers %s, want %s", c.item, got, want)
+		}
+	}
+	for _, item := range []any{RetryFilter{}, ReplayRange{}, Rotation{}} {
+		for field := range reflect.TypeOf(item).Fields() {
+			inJSON, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if inYAML := field.Tag.Get("yaml"); inJSON != inYAML || inJSON == "" {
+				t.Errorf("%T.%s is %q in JSON and %q in YAML", item, field.Name, inJSON, inYAML)
+			}
+		}
 	}
 }

@@ -141,29 +141,26 @@ func (s *Server) registerDeliveries(api huma.API) {
 	filter.Required = false // the library requires every body that it does not parse
 }
 
-// queuesOf lists the queues that a list is about, by name.
-func (s *Server) queuesOf(ctx context.Context, destination string) ([]order.QueueName, error) {
+// queuesOf lists the queues that a list is about, by name. No destination is all of them.
+func (s *Server) queuesOf(ctx context.Context, destination string) ([]order.Queue, error) {
 	queues, err := s.Store.Queues(ctx)
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	var names []order.QueueName
-	for _, q := range queues {
-		if destination == "" || q.Name.Destination() == destination {
-			names = append(names, q.Name)
-		}
+	if destination == "" {
+		return queues, nil
 	}
-	if _, err := s.destination(ctx, destination); destination != "" && err != nil {
+	if _, err := s.destination(ctx, destination); err != nil {
 		return nil, s.failed(err)
 	}
-	return names, nil
+	return slices.DeleteFunc(queues, func(q order.Queue) bool { return q.Name.Destination() != destination }), nil
 }
 
 // scanPages is how many pages of the log are looked at for one page of a list.
 const scanPages = 10
 
 func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after string, limit int) (*listOutput[Delivery], error) {
-	names, err := s.queuesOf(ctx, in.Destination)
+	queues, err := s.queuesOf(ctx, in.Destination)
 	if err != nil {
 		return nil, err
 	}
@@ -173,27 +170,27 @@ func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after str
 	}
 	out := &listOutput[Delivery]{Body: List[Delivery]{Items: []Delivery{}}}
 	scanned := 0
-	for _, name := range names {
-		if after != "" && name < first {
+	for _, q := range queues {
+		if after != "" && q.Name < first {
 			continue
 		}
-		if name != first {
+		if q.Name != first {
 			seq = 0
 		}
 		for more := true; more; {
 			if scanned == scanPages*limit || len(out.Body.Items) == limit {
-				out.Body.Next = deliveryID(name, seq)
+				out.Body.Next = deliveryID(q.Name, seq)
 				return out, nil
 			}
 			var found []order.Delivery
 			var last int64
-			if found, last, more, err = s.deliveriesOf(ctx, name, in.State, seq, limit); err != nil {
+			if found, last, more, err = s.deliveriesOf(ctx, q, in.State, seq, limit); err != nil {
 				return nil, err
 			}
 			scanned += limit
 			for _, d := range found {
 				if len(out.Body.Items) == limit {
-					out.Body.Next = deliveryID(name, seq)
+					out.Body.Next = deliveryID(q.Name, seq)
 					return out, nil
 				}
 				seq = d.Event.Place
@@ -219,21 +216,13 @@ func statesOf(state order.DeliveryState) []order.DeliveryState {
 
 // deliveriesOf lists deliveries of a queue behind a place, and up to which place it has
 // looked.
-func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state order.DeliveryState, after int64, limit int) (found []order.Delivery, last int64, more bool, err error) {
-	f := order.DeliveryFilter{Queue: name, After: after, Limit: limit}
+func (s *Server) deliveriesOf(ctx context.Context, q order.Queue, state order.DeliveryState, after int64, limit int) (found []order.Delivery, last int64, more bool, err error) {
+	f := order.DeliveryFilter{Queue: q.Name, After: after, Limit: limit}
 	switch {
 	case slices.Contains(exceptions, state):
 		f.States = statesOf(state)
 	case state == order.DeliveryPending, state == order.DeliveryInFlight:
-		queues, err := s.Store.Queues(ctx)
-		if err != nil {
-			return nil, 0, false, s.failed(err)
-		}
-		for _, q := range queues {
-			if q.Name == name {
-				f.After = max(f.After, q.First-1)
-			}
-		}
+		f.After = max(f.After, q.First-1)
 	}
 	page, more, err := s.Store.Delivered(ctx, f)
 	if err != nil {
@@ -242,11 +231,11 @@ func (s *Server) deliveriesOf(ctx context.Context, name order.QueueName, state o
 	if more && len(page) > 0 {
 		last = page[len(page)-1].Event.Place
 	}
-	d, err := s.destination(ctx, name.Destination())
+	d, err := s.destination(ctx, q.Name.Destination())
 	if err != nil {
 		return nil, 0, false, s.failed(err)
 	}
-	onTheirWay := s.Courier.OnTheirWay(name)
+	onTheirWay := s.Courier.OnTheirWay(q.Name)
 	for _, one := range page {
 		if one.State == order.DeliveryPending && onTheirWay[one.Event.Place] {
 			one.State = order.DeliveryInFlight
@@ -268,7 +257,7 @@ func (s *Server) delivery(ctx context.Context, id string) (d order.Delivery, err
 	if _, err := s.destination(ctx, name.Destination()); err != nil {
 		return d, s.failed(err)
 	}
-	found, _, _, err := s.deliveriesOf(ctx, name, "", seq-1, 1)
+	found, _, _, err := s.deliveriesOf(ctx, order.Queue{Name: name}, "", seq-1, 1)
 	if err == nil && (len(found) == 0 || found[0].Event.Place != seq) {
 		err = s.failed(order.ErrNotFound)
 	}
@@ -317,29 +306,29 @@ func (s *Server) retryDeliveries(ctx context.Context, in *struct{ RawBody []byte
 	if !slices.Contains(exceptions, states[0]) {
 		return nil, problem(http.StatusUnprocessableEntity, "the filter is wrong", Detail{"body.state", "is one of retrying, dead, held"})
 	}
-	names, err := s.queuesOf(ctx, f.Destination)
+	queues, err := s.queuesOf(ctx, f.Destination)
 	if err != nil {
 		return nil, err
 	}
 	out := &struct{ Body Retried }{}
-	for _, name := range names {
+	for _, q := range queues {
 		for after, more := max(f.FromSeq-1, 0), true; more; {
 			var page []order.Delivery
-			if page, more, err = s.Store.Delivered(ctx, order.DeliveryFilter{Queue: name, States: exceptions, After: after, Limit: retryPage}); err != nil {
+			if page, more, err = s.Store.Delivered(ctx, order.DeliveryFilter{Queue: q.Name, States: exceptions, After: after, Limit: retryPage}); err != nil {
 				return nil, s.failed(err)
 			}
 			var seqs []int64
 			for _, d := range page {
 				if after = d.Event.Place; f.ToSeq > 0 && after > f.ToSeq {
 					more = false
-				} else if slices.Contains(states, d.State) && !(name.Replay() && d.State == order.DeliveryDead) { // listed with the destination itself
+				} else if slices.Contains(states, d.State) && !(q.Name.Replay() && d.State == order.DeliveryDead) { // listed with the destination itself
 					seqs = append(seqs, after)
 				}
 			}
 			if len(seqs) == 0 {
 				continue
 			}
-			if err := s.commit(ctx, order.RetryDeliveries(order.Retry{Queue: name, Seqs: seqs})); err != nil {
+			if err := s.commit(ctx, order.RetryDeliveries(order.Retry{Queue: q.Name, Seqs: seqs})); err != nil {
 				return nil, err
 			}
 			out.Body.Retried += len(seqs)

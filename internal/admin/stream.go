@@ -20,6 +20,10 @@ const (
 	streamBeat = 15 * time.Second
 )
 
+// StreamBegins stands in the first comment of a stream, before the place behind which it
+// begins.
+const StreamBegins = "the log behind "
+
 func (s *Server) registerStream(api huma.API) {
 	huma.Register(api, huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/events/stream", Summary: "Follow the log",
@@ -81,7 +85,7 @@ func (s *Server) follow(ctx context.Context, w http.ResponseWriter, after int64)
 		_, err := w.Write([]byte(text))
 		return err == nil && out.Flush() == nil
 	}
-	if !write(": the log behind " + strconv.FormatInt(after, 10) + "\n\n") {
+	if !write(": " + StreamBegins + strconv.FormatInt(after, 10) + "\n\n") {
 		return
 	}
 	for ctx.Err() == nil {

@@ -57,6 +57,17 @@ func (b *Bench) say(format string, args ...any) {
 // tries is how often a disturbed stage is measured.
 const tries = 3
 
+// rounds measures all stages so often, one round after the other.
+func (b *Bench) rounds(measure func(round int) error) error {
+	for round := range b.Rounds {
+		b.say("round %d of %d", round+1, b.Rounds)
+		if err := measure(round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // undisturbed measures a stage until nothing disturbs it, at most so often.
 func (b *Bench) undisturbed(measure func() (Stage, error)) (s Stage, err error) {
 	for range tries {
@@ -85,15 +96,20 @@ func (b *Bench) measured(name string, p *process, conns, per int, w work) (Stage
 	if out.failed != nil {
 		return Stage{}, nil, fmt.Errorf("%s: %w", name, out.failed)
 	}
-	n := float64(out.sent * per)
-	s := Stage{
-		Name: name, Conns: conns, Rate: n / out.duration.Seconds(),
-		CPU:   float64((after.child - before.child).Microseconds()) / n,
+	s := p.stage(name, conns, out.sent*per, before, after)
+	s.Rate = float64(out.sent*per) / out.duration.Seconds()
+	s.P50, s.P99 = percentiles(out.took)
+	return s, out, nil
+}
+
+// stage is what a server did n of between two readings of its clock.
+func (p *process) stage(name string, conns, n int, before, after clock) Stage {
+	return Stage{
+		Name: name, Conns: conns, Rate: float64(n) / after.at.Sub(before.at).Seconds(),
+		CPU:   float64((after.child - before.child).Microseconds()) / float64(n),
 		RSS:   peakRSS(p.cmd.Process.Pid),
 		Noisy: noisy(before, after),
 	}
-	s.P50, s.P99 = percentiles(out.took)
-	return s, out, nil
 }
 
 // bare measures the limit A.

@@ -44,11 +44,8 @@ func destination(name, url string, more string) string {
 func (b *Bench) Deliver(ctx context.Context) (*Report, error) {
 	b.ctx = ctx
 	r := newResults()
-	for round := range b.Rounds {
-		b.say("round %d of %d", round+1, b.Rounds)
-		if err := b.deliverRound(r, round); err != nil {
-			return nil, err
-		}
+	if err := b.rounds(func(round int) error { return b.deliverRound(r, round) }); err != nil {
+		return nil, err
 	}
 	if b.Events > 0 {
 		if err := b.backlog(r); err != nil {
@@ -198,11 +195,11 @@ func (b *Bench) posts() (Stage, error) {
 			case <-b.ctx.Done():
 				return b.ctx.Err()
 			}
-			after, n := readClock(p.cmd.Process.Pid), float64(to.posts.Load()-from)
+			after, n := readClock(p.cmd.Process.Pid), int(to.posts.Load()-from)
 			if n == 0 {
 				return errors.New("nothing was posted")
 			}
-			s = Stage{Name: "B", Conns: postLanes, Rate: n / after.at.Sub(before.at).Seconds(), CPU: float64((after.child - before.child).Microseconds()) / n, RSS: peakRSS(p.cmd.Process.Pid), Noisy: noisy(before, after)}
+			s = p.stage("B", postLanes, n, before, after)
 			return nil
 		})
 		return s, err
@@ -306,11 +303,7 @@ func (b *Bench) catchUp(r *results, dir, address string, n int) error {
 		p.kill()
 		return err
 	}
-	after := readClock(p.cmd.Process.Pid)
-	s := Stage{
-		Name: "catch up", Conns: some, Rate: float64(n) / after.at.Sub(before.at).Seconds(), CPU: float64((after.child - before.child).Microseconds()) / float64(n),
-		RSS: peakRSS(p.cmd.Process.Pid), Noisy: noisy(before, after),
-	}
+	s := p.stage("catch up", some, n, before, readClock(p.cmd.Process.Pid))
 	b.say("  caught up %d events, %.0f/s", n, s.Rate)
 	r.add(s)
 	r.atMost("backlog_rss_mb", s.RSS)

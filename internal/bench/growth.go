@@ -47,11 +47,8 @@ func (b *Bench) Growth(ctx context.Context) (*Report, error) {
 			return err
 		}
 		filled := map[string]int{small: b.Events / smallShare, large: b.Events}
-		for round := range b.Rounds {
-			b.say("round %d of %d", round+1, b.Rounds)
-			if err := b.growthRound(r, round, small, large, filled); err != nil {
-				return err
-			}
+		if err := b.rounds(func(round int) error { return b.growthRound(r, round, small, large, filled) }); err != nil {
+			return err
 		}
 		for d, n := range filled {
 			b.say("comparing %d events with the ledger", n)
@@ -179,11 +176,7 @@ func (b *Bench) lookup(p *process, events int) (Stage, error) {
 			return Stage{}, fmt.Errorf("look-up of order %s: HTTP %s %.200s", orderNumber(o), response.Status, body)
 		}
 	}
-	after := readClock(p.cmd.Process.Pid)
-	s := Stage{
-		Name: "lookup", Conns: 1, Rate: lookups / after.at.Sub(before.at).Seconds(), CPU: float64((after.child - before.child).Microseconds()) / lookups,
-		RSS: peakRSS(p.cmd.Process.Pid), Noisy: noisy(before, after),
-	}
+	s := p.stage("lookup", 1, lookups, before, readClock(p.cmd.Process.Pid))
 	s.P50, s.P99 = percentiles(took)
 	return s, nil
 }

@@ -21,11 +21,8 @@ const (
 func (b *Bench) Ingest(ctx context.Context) (*Report, error) {
 	b.ctx = ctx
 	r := newResults()
-	for round := range b.Rounds {
-		b.say("round %d of %d", round+1, b.Rounds)
-		if err := b.ingestRound(r, round); err != nil {
-			return nil, err
-		}
+	if err := b.rounds(func(round int) error { return b.ingestRound(r, round) }); err != nil {
+		return nil, err
 	}
 	return r.report(environment(b.dir(), b.Version), checkedWhole), nil
 }

@@ -53,41 +53,45 @@ func mixedRequest(i int, at time.Time) []byte {
 func (b *Bench) Mixed(ctx context.Context) (*Report, error) {
 	b.ctx = ctx
 	r := newResults()
-	for round := range b.Rounds {
-		b.say("round %d of %d", round+1, b.Rounds)
-		now := time.Now()
-		most := max(b.most(), distinct)
-		w := work{requests: build(most, func(i int) []byte { return mixedRequest(i, now) }), accepts: yes()}
-		a, err := b.bare(some, produceRequests(0, distinct, now))
-		if err != nil {
-			return nil, err
-		}
-		for _, conns := range []int{1, some, many} {
-			mixed, err := b.durable(r, "mixed", conns, 1, w, func(s order.Store, sent int) error {
-				want := map[string]int{}
-				for i := range sent {
-					switch api := kinds[i%len(kinds)]; api {
-					case contract.EventsProduce:
-						want[contract.EventProduce.Method] += mixedSize
-					case contract.OrderIntercept:
-						want[contract.InterceptCallback.Method]++
-						fallthrough
-					default:
-						want[api.Method]++
-					}
-				}
-				return sameCounts(s, want)
-			})
-			if err != nil {
-				return nil, err
-			}
-			r.add(mixed)
-			if conns == some {
-				r.ratio("mixed_64_to_A", mixed.Rate/a.Rate, mixed, a)
-			}
-			r.atMost("rss_mb", mixed.RSS)
-		}
-		r.add(a)
+	if err := b.rounds(func(int) error { return b.mixedRound(r) }); err != nil {
+		return nil, err
 	}
 	return r.report(environment(b.dir(), b.Version), checkedCounts), nil
+}
+
+func (b *Bench) mixedRound(r *results) error {
+	now := time.Now()
+	most := max(b.most(), distinct)
+	w := work{requests: build(most, func(i int) []byte { return mixedRequest(i, now) }), accepts: yes()}
+	a, err := b.bare(some, produceRequests(0, distinct, now))
+	if err != nil {
+		return err
+	}
+	for _, conns := range []int{1, some, many} {
+		mixed, err := b.durable(r, "mixed", conns, 1, w, func(s order.Store, sent int) error {
+			want := map[string]int{}
+			for i := range sent {
+				switch api := kinds[i%len(kinds)]; api {
+				case contract.EventsProduce:
+					want[contract.EventProduce.Method] += mixedSize
+				case contract.OrderIntercept:
+					want[contract.InterceptCallback.Method]++
+					fallthrough
+				default:
+					want[api.Method]++
+				}
+			}
+			return sameCounts(s, want)
+		})
+		if err != nil {
+			return err
+		}
+		r.add(mixed)
+		if conns == some {
+			r.ratio("mixed_64_to_A", mixed.Rate/a.Rate, mixed, a)
+		}
+		r.atMost("rss_mb", mixed.RSS)
+	}
+	r.add(a)
+	return nil
 }

@@ -70,6 +70,7 @@ func (q *queue) turn(ctx, delivering context.Context) (wait time.Duration, err e
 	}
 	q.resolve(q.Clock())
 	q.start(delivering)
+	q.finishReplay()
 	return q.untilNext(), nil
 }
 
@@ -85,7 +86,8 @@ func (q *queue) untilNext() time.Duration {
 		}
 	}
 	if q.thawed+len(q.retried) < q.maxThawed() { // else there is room when one of them has been stored
-		if until(q.due); q.look {
+		until(q.due)
+		if q.look {
 			until(now)
 		}
 	}
@@ -105,11 +107,17 @@ func (q *queue) untilNext() time.Duration {
 	if q.upTo > 0 && q.read < q.upTo && q.read >= q.end() { // the cursor has to go on first
 		until(now.Add(readAgain))
 	}
+	return wait
+}
+
+// finishReplay ends a replay that has come to its end, with nothing left of it.
+func (q *queue) finishReplay() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.upTo > 0 && q.read >= q.upTo && len(q.window)+len(q.lanes)+q.blocked == 0 && !q.pending.end && !q.over {
 		q.pending.end = true
 		signal(q.dirty)
 	}
-	return wait
 }
 
 // downWindow is how many events are read ahead for a destination that is down.

@@ -190,7 +190,12 @@ func (g *gate) open() {
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	g.dispatcher.Store = g.store
+	g.deliver(g.store)
+}
+
+// deliver delivers from a store until the gate is stopped.
+func (g *gate) deliver(from order.Store) {
+	g.dispatcher.Store = from
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { g.dispatcher.Run(ctx) })

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -44,14 +43,7 @@ func (g *gate) slowly() *slow {
 	g.t.Helper()
 	g.stop()
 	s := &slow{Store: g.store}
-	g.dispatcher.Store = s
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { g.dispatcher.Run(ctx) })
-	g.stop = func() {
-		cancel()
-		running.Wait()
-	}
+	g.deliver(s)
 	g.settle(time.Second)
 	return s
 }
