@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -22,6 +23,10 @@ type Dispatcher struct {
 	Clock func() time.Time
 	Log   *slog.Logger
 
+	// SyncEvery is how often it is looked for parts of queues to deliver, or to give up,
+	// besides when something changed; 0: never. Who shares a store with others, looks.
+	SyncEvery time.Duration
+
 	// Transport carries requests instead of connections of each destination's own; for
 	// tests.
 	Transport http.RoundTripper
@@ -32,9 +37,10 @@ type Dispatcher struct {
 	made       sync.Once
 
 	mu       sync.Mutex
-	targets  map[string]*target // by destination
-	queues   map[order.QueueName]*queue
-	readers  atomic.Pointer[[]*queue] // the same, for Committed
+	targets  map[string]*target           // by destination
+	queues   map[order.QueueName][]*queue // several of a name have different parts of it
+	readers  atomic.Pointer[[]*queue]     // those that go on, for Committed
+	reading  atomic.Uint32                // their parts together: an order.Shards
 	lagging  atomic.Bool
 	relaying atomic.Bool    // a destination makes calls that need sessions
 	running  sync.WaitGroup // queues, those included that have ended for good
@@ -49,7 +55,7 @@ const shutdown = 5 * time.Second
 func (d *Dispatcher) make() {
 	d.made.Do(func() {
 		d.redirected = make(chan struct{}, 1)
-		d.targets, d.queues = map[string]*target{}, map[order.QueueName]*queue{}
+		d.targets, d.queues = map[string]*target{}, map[order.QueueName][]*queue{}
 		d.readers.Store(&[]*queue{})
 		d.grown = make(chan struct{})
 	})
@@ -66,14 +72,43 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	if len(events) == 0 {
 		return
 	}
-	queues := *d.readers.Load()
-	if d.relaying.Load() {
-		for _, e := range events {
-			d.sessions.learn(e)
-		}
+	d.Learn(events)
+	near := d.grow(events[len(events)-1].Place)
+	d.tail.add(events, near)
+	d.tell()
+}
+
+// Learn takes the sessions of calls from what was committed: they are not stored.
+func (d *Dispatcher) Learn(events []*order.Event) {
+	d.make()
+	if !d.relaying.Load() {
+		return
 	}
-	last, lagging, near := events[len(events)-1].Place, false, false
-	for _, q := range queues {
+	for _, e := range events {
+		d.sessions.learn(e)
+	}
+}
+
+// Grown notes up to where the log may be read, by whom it is shared with others, and
+// whether destinations changed. It is quick.
+func (d *Dispatcher) Grown(end int64, redirected bool) {
+	d.make()
+	if redirected {
+		d.relaying.Store(true)
+		signal(d.redirected)
+	}
+	if end <= d.tail.end() {
+		return
+	}
+	d.tail.extend(end, d.grow(end))
+	d.tell()
+}
+
+// grow looks who is how far behind the log's new end, and reports whether anybody is
+// near it.
+func (d *Dispatcher) grow(last int64) (near bool) {
+	lagging := false
+	for _, q := range *d.readers.Load() {
 		if q.target.asleep() {
 			continue
 		}
@@ -82,8 +117,12 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 		lagging = lagging || behind > lagPlaces && !q.name.Replay()
 	}
 	d.lagging.Store(lagging)
-	d.tail.add(events, near)
-	for _, q := range queues {
+	return near
+}
+
+// tell wakes whoever waits for the log to grow.
+func (d *Dispatcher) tell() {
+	for _, q := range *d.readers.Load() {
 		if q.hungry.Load() {
 			signal(q.wake)
 		}
@@ -132,21 +171,30 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	d.make()
 	delivering, breakOff := context.WithCancel(context.WithoutCancel(ctx))
 	defer breakOff()
-	for ctx.Err() == nil {
-		if err := d.sync(ctx, delivering); err != nil && ctx.Err() == nil {
+	var again <-chan time.Time // nil: never
+	if d.SyncEvery > 0 {
+		tick := time.NewTicker(d.SyncEvery)
+		defer tick.Stop()
+		again = tick.C
+	}
+	for redirected := true; ctx.Err() == nil; {
+		if err := d.sync(ctx, delivering, redirected); err != nil && ctx.Err() == nil {
 			d.Log.Warn("destinations could not be read; trying again", "error", err)
 			pause(ctx, readAgain)
 			continue
 		}
 		select {
 		case <-d.redirected:
+			redirected = true
+		case <-again:
+			redirected = false
 		case <-ctx.Done():
 		}
 	}
 	late := time.AfterFunc(shutdown, breakOff)
 	defer late.Stop()
 	d.mu.Lock()
-	d.queues = map[order.QueueName]*queue{}
+	d.queues = map[order.QueueName][]*queue{}
 	d.readers.Store(&[]*queue{})
 	d.mu.Unlock()
 	d.running.Wait()
@@ -158,13 +206,14 @@ func (d *Dispatcher) Run(ctx context.Context) {
 	d.targets = map[string]*target{}
 }
 
-// sync starts, changes and ends queues so that they are what the store says.
-func (d *Dispatcher) sync(ctx, delivering context.Context) error {
+// sync starts, changes and ends queues so that they are what the store says. When it was
+// redirected, what is to be tried again may have changed, too.
+func (d *Dispatcher) sync(ctx, delivering context.Context, redirected bool) error {
 	destinations, err := d.Store.Destinations(ctx)
 	if err != nil {
 		return err
 	}
-	stored, err := d.Store.Queues(ctx)
+	stored, err := d.Store.Claim(ctx)
 	if err != nil {
 		return err
 	}
@@ -180,21 +229,22 @@ func (d *Dispatcher) sync(ctx, delivering context.Context) error {
 	d.relaying.Store(relaying)
 	kept := map[order.QueueName]bool{}
 	for _, s := range stored {
-		kept[s.Name] = d.targets[s.Name.Destination()] != nil
-		q := d.queues[s.Name]
-		if q != nil && q.epoch != s.Epoch { // another of the name
-			d.end(q)
-			q = nil
+		t := d.targets[s.Name.Destination()]
+		if kept[s.Name] = t != nil; t == nil {
+			continue
 		}
-		if kept[s.Name] && q == nil {
-			if err := d.begin(ctx, delivering, s); err != nil {
-				return err
-			}
+		if !s.Name.Replay() {
+			t.divide(s.Share)
+		}
+		if err := d.divide(ctx, delivering, s); err != nil {
+			return err
 		}
 	}
-	for name, q := range d.queues {
+	for name, queues := range d.queues {
 		if !kept[name] {
-			d.end(q)
+			for _, q := range queues {
+				d.end(q)
+			}
 		}
 	}
 	for name, t := range d.targets {
@@ -203,16 +253,77 @@ func (d *Dispatcher) sync(ctx, delivering context.Context) error {
 			delete(d.targets, name)
 		}
 	}
-	readers := make([]*queue, 0, len(d.queues))
-	for _, q := range d.queues {
-		readers = append(readers, q)
-	}
-	d.readers.Store(&readers)
-	for _, q := range readers { // what is to be tried may have changed
-		q.recall()
-		signal(q.wake)
+	d.list(relaying)
+	if redirected { // what is to be tried may have changed
+		for _, q := range *d.readers.Load() {
+			q.recall()
+			signal(q.wake)
+		}
 	}
 	return nil
+}
+
+// divide makes the queues of a name have the parts that the store says; d.mu is held.
+// One that loses a part ends when nothing is on its way any more, and others take over
+// what it keeps.
+func (d *Dispatcher) divide(ctx, delivering context.Context, s order.Queue) error {
+	var covered order.Shards
+	for _, q := range slices.Clone(d.queues[s.Name]) {
+		if q.epoch != s.Epoch { // another of the name
+			d.end(q)
+			continue
+		}
+		covered |= q.shards
+		if q.shards&(s.Leaving|^s.Shards) != 0 && !q.leaving {
+			d.retire(delivering, q, s.Leaving)
+		}
+	}
+	if free := s.Leaving &^ covered; free != 0 {
+		if err := d.Store.Release(ctx, s.Name, free); err != nil {
+			return err
+		}
+	}
+	s.Shards &^= s.Leaving | covered
+	if s.Shards == 0 {
+		return nil
+	}
+	return d.begin(ctx, delivering, s)
+}
+
+// retire ends a queue that has parts which are no longer this process's, and releases
+// those that another waits for; d.mu is held.
+func (d *Dispatcher) retire(ctx context.Context, q *queue, leaving order.Shards) {
+	q.leaving = true
+	q.stop()
+	d.running.Go(func() {
+		q.running.Wait()
+		if released := q.shards & leaving; released != 0 {
+			if err := d.Store.Release(ctx, q.name, released); err != nil {
+				d.Log.Warn("parts of a queue are given up late", "destination", q.name, "error", err)
+			}
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.end(q)
+		signal(d.redirected)
+	})
+}
+
+// list lists the queues that go on; d.mu is held. When they read other events than
+// before, what is in memory of the log is no longer all of theirs.
+func (d *Dispatcher) list(relaying bool) {
+	readers, reading := []*queue{}, order.Shards(0)
+	for _, queues := range d.queues {
+		for _, q := range queues {
+			if !q.leaving {
+				readers, reading = append(readers, q), reading|q.shards
+			}
+		}
+	}
+	if before := order.Shards(d.reading.Swap(uint32(reading))); reading&^before != 0 || d.tail.opened != relaying {
+		d.tail.reset(relaying)
+	}
+	d.readers.Store(&readers)
 }
 
 // redirect makes deliveries to a destination go where it is declared now.
@@ -250,18 +361,19 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 		return fmt.Errorf("queue %s: %w", s.Name, err)
 	}
 	q := &queue{
-		Dispatcher: d, target: d.targets[s.Name.Destination()], main: d.queues[order.QueueName(s.Name.Destination())], name: s.Name, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq, stored: s.Seq, blocked: s.Blocked,
+		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: s.Blocked,
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
 		look: true, lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
 	}
 	for _, seq := range places {
 		q.done[seq] = true
 	}
-	q.reached.Store(s.Seq)
+	q.reached.Store(s.Seq())
 	ctx, q.stop = context.WithCancel(ctx)
-	d.running.Go(func() { q.run(ctx, delivering) })
-	d.running.Go(func() { q.record(ctx) })
-	d.queues[s.Name] = q
+	q.running.Go(func() { q.run(ctx, delivering) })
+	q.running.Go(func() { q.record(ctx) })
+	d.running.Go(q.running.Wait)
+	d.queues[s.Name] = append(d.queues[s.Name], q)
 	return nil
 }
 
@@ -270,7 +382,10 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 func (d *Dispatcher) end(q *queue) {
 	q.stop()
 	q.target.forget(q)
-	delete(d.queues, q.name)
+	d.queues[q.name] = slices.DeleteFunc(slices.Clone(d.queues[q.name]), func(other *queue) bool { return other == q })
+	if len(d.queues[q.name]) == 0 {
+		delete(d.queues, q.name)
+	}
 }
 
 // Condition describes a destination; it is zero when nothing is delivered to it.
@@ -289,10 +404,11 @@ func (d *Dispatcher) Condition(name string) order.Condition {
 func (d *Dispatcher) OnTheirWay(name order.QueueName) map[int64]bool {
 	d.make()
 	d.mu.Lock()
-	q := d.queues[name]
+	queues := d.queues[name]
 	d.mu.Unlock()
-	if q == nil {
-		return nil
+	places := map[int64]bool{}
+	for _, q := range queues {
+		maps.Copy(places, q.onTheirWay())
 	}
-	return q.onTheirWay()
+	return places
 }

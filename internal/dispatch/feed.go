@@ -95,6 +95,9 @@ func (q *queue) untilNext() time.Duration {
 		_, probe := q.target.isDown()
 		until(probe)
 	}
+	if !q.Store.Holds() {
+		until(now.Add(readAgain))
+	}
 	if len(q.suspects) > 0 { // another queue of the destination may have the answer
 		until(now.Add(readAgain))
 	}
@@ -158,7 +161,7 @@ func (q *queue) feed(ctx context.Context) (more bool, err error) {
 	d := q.target.route.Load().Destination
 	taken := entries[:0:0]
 	for _, e := range entries {
-		if !q.done[e.Place] && d.Takes(e.Event) {
+		if shard := e.Lane.Shard(); q.shards.Has(shard) && e.Place > q.from[shard] && !q.done[e.Place] && d.Takes(e.Event) {
 			taken = append(taken, e)
 		}
 	}
@@ -176,13 +179,10 @@ func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64
 	if end <= q.read {
 		return nil, q.read, nil
 	}
-	entries, base, ok := q.tail.behind(q.read, n)
-	if ok {
-		if len(entries) > 0 {
-			entries, upTo = within(entries, end)
-			return entries, upTo, nil
-		}
-		return nil, q.read, nil
+	entries, upTo, base, err := q.recent(ctx, n)
+	if err != nil || upTo > 0 {
+		entries, upTo = within(entries, upTo, end)
+		return entries, upTo, err
 	}
 	if base == 0 {
 		if base, err = q.Store.Head(ctx); err != nil {
@@ -193,7 +193,7 @@ func (q *queue) behind(ctx context.Context, n int) (entries []*entry, upTo int64
 	if base <= q.read {
 		return nil, q.read, nil
 	}
-	events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), After: q.read, UpTo: base, Limit: n})
+	events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), Shards: q.shards, After: q.read, UpTo: base, Limit: n})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -212,16 +212,47 @@ func (q *queue) end() int64 {
 	if q.upTo == 0 {
 		return math.MaxInt64
 	}
-	return min(q.upTo, q.main.reached.Load())
+	return min(q.upTo, q.mainReached())
+}
+
+// mainReached is how far the queues have come that a replay goes beside; 0: some of its
+// parts are in none of them now.
+func (q *queue) mainReached() int64 {
+	reached, missing := int64(math.MaxInt64), q.shards
+	for _, main := range *q.readers.Load() {
+		if main.name == q.mainName() && main.shards&q.shards != 0 {
+			reached, missing = min(reached, main.reached.Load()), missing&^main.shards
+		}
+	}
+	if missing != 0 {
+		return 0
+	}
+	return reached
+}
+
+// mainName is the name of the queue that a replay goes beside.
+func (q *queue) mainName() order.QueueName { return order.QueueName(q.name.Destination()) }
+
+// recent returns the next events from the end of the log that is in memory, and the place
+// up to which they are all; 0: the log has to be read up to base first.
+func (q *queue) recent(ctx context.Context, n int) (entries []*entry, upTo, base int64, err error) {
+	for {
+		entries, upTo, base = q.tail.behind(q.read, n)
+		if len(entries) > 0 || upTo != q.read || !q.tail.short(upTo) {
+			return entries, upTo, base, nil
+		}
+		if err := q.tail.fill(ctx, q.Store, order.Shards(q.reading.Load())); err != nil {
+			return nil, 0, 0, err
+		}
+	}
 }
 
 // within cuts what lies behind an end.
-func within(entries []*entry, end int64) (cut []*entry, upTo int64) {
-	if upTo = entries[len(entries)-1].Place; upTo <= end {
-		return entries, upTo
+func within(entries []*entry, upTo, end int64) ([]*entry, int64) {
+	if i := slices.IndexFunc(entries, func(e *entry) bool { return e.Place > end }); i >= 0 {
+		entries = entries[:i]
 	}
-	i := slices.IndexFunc(entries, func(e *entry) bool { return e.Place > end })
-	return entries[:i], end
+	return entries, min(upTo, end)
 }
 
 // opens reports whether the destination is told secret parameters: cards, by the call
@@ -236,7 +267,7 @@ func (q *queue) admit(ctx context.Context, d *order.Destination, entries []*entr
 	q.mu.Unlock()
 	var blocked, owed map[order.Lane]int64
 	if q.upTo > 0 && len(entries) > 0 { // what the cursor still owes is not overtaken either
-		if owed, err = q.Store.BlockedOf(ctx, q.main.name, lanesOf(entries)); err != nil {
+		if owed, err = q.Store.BlockedOf(ctx, q.mainName(), lanesOf(entries)); err != nil {
 			return false, err
 		}
 	}
@@ -264,11 +295,11 @@ func (q *queue) admit(ctx context.Context, d *order.Destination, entries []*entr
 		}
 		l := q.lanes[key]
 		if l == nil {
-			l = &lane{key: key}
+			l = &lane{key: key, shard: e.Lane.Shard()}
 			q.lanes[key] = l
 			q.ready = append(q.ready, l)
 		}
-		it := &item{entry: e, place: e.Place}
+		it := &item{entry: e, place: e.Place, shard: l.shard}
 		l.items = append(l.items, it)
 		q.window = append(q.window, it)
 		q.bytes += it.size
@@ -295,7 +326,7 @@ func lanesOf(entries []*entry) (lanes []order.Lane) {
 
 // maxThawed is how many lanes that come back may be in memory at a time: half of the
 // places that the destination has.
-func (q *queue) maxThawed() int { return max(1, q.target.route.Load().InFlight()/2) }
+func (q *queue) maxThawed() int { return max(1, q.target.places()/2) }
 
 // thaw brings back lanes and dead deliveries whose time has come.
 func (q *queue) thaw(ctx context.Context) error {
@@ -321,7 +352,7 @@ func (q *queue) thaw(ctx context.Context) error {
 
 // thawDue brings back what the store says is due, as far as that is not stale.
 func (q *queue) thawDue(ctx context.Context, now time.Time, limit, changes int) error {
-	blocked, dead, next, err := q.Store.Due(ctx, q.name, now, limit)
+	blocked, dead, next, err := q.Store.Due(ctx, order.QueueShards{Name: q.name, Shards: q.shards}, now, limit)
 	if err != nil {
 		return err
 	}
@@ -365,9 +396,9 @@ func (q *queue) admits(known bool) bool {
 
 // bringBack takes a blocked lane into memory.
 func (q *queue) bringBack(ctx context.Context, b order.Blocked, changes int) error {
-	l := &lane{key: b.Lane, thawed: true, attempts: b.Attempts, tried: order.TriedAt(b.Attempts, b.NextAt), last: b.Seq - 1, state: laneLoading}
+	l := &lane{key: b.Lane, shard: b.Shard, thawed: true, attempts: b.Attempts, tried: order.TriedAt(b.Attempts, b.NextAt), last: b.Seq - 1, state: laneLoading}
 	q.mu.Lock()
-	known := q.lanes[b.Lane] != nil || b.Seq > q.read // or the cursor has not come so far since the start
+	known := q.lanes[b.Lane] != nil || b.Seq > q.passed(b.Shard) // or the cursor has not come so far since the start
 	if !q.fresh(changes) || !q.admits(known) {
 		q.mu.Unlock()
 		return nil
@@ -404,6 +435,9 @@ func (q *queue) load(ctx context.Context) error {
 	}
 }
 
+// passed is up to where the cursor of a part has passed the log.
+func (q *queue) passed(shard int) int64 { return max(q.read, q.from[shard]) }
+
 // extend reads the next events of a thawed lane, whose row begins at a place; 0: at one
 // that was delivered. When there are none up to where the cursor has read, the lane is
 // closed: whatever follows comes by the cursor.
@@ -411,14 +445,14 @@ func (q *queue) extend(ctx context.Context, l *lane, first int64) error {
 	d := q.target.route.Load().Destination
 	var items []*item
 	for len(items) == 0 {
-		events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), Lane: l.key, After: l.last, UpTo: q.read, Limit: laneEvents})
+		events, more, err := q.Store.Events(ctx, order.EventFilter{Settled: true, Sealed: q.opens(), Lane: l.key, After: l.last, UpTo: q.passed(l.shard), Limit: laneEvents})
 		if err != nil {
 			return err
 		}
 		for _, e := range events {
 			l.last = e.Place
 			if d.Takes(e) {
-				items = append(items, &item{entry: newEntry(e), place: e.Place, outside: true, attempted: e.Place == first})
+				items = append(items, &item{entry: newEntry(e), place: e.Place, shard: l.shard, outside: true, attempted: e.Place == first})
 			}
 		}
 		if !more {
@@ -435,7 +469,7 @@ func (q *queue) extend(ctx context.Context, l *lane, first int64) error {
 	}
 	if items[0].place != first {
 		l.attempts = 0
-		q.pending.block(order.Blocked{Lane: l.key, Seq: items[0].place, NextAt: q.Clock()})
+		q.pending.block(order.Blocked{Lane: l.key, Seq: items[0].place, NextAt: q.Clock(), Shard: l.shard})
 	}
 	l.items = items
 	q.push(l)
@@ -458,11 +492,11 @@ func (q *queue) retry(ctx context.Context, d order.Dead, changes int) error {
 		signal(q.dirty)
 		return nil
 	case !q.target.route.Load().Takes(events[0]):
-		q.pending.bury(order.Dead{Seq: d.Seq, Lane: d.Lane, Reason: "the destination does not take it any more", At: q.Clock(), Attempts: d.Attempts})
+		q.pending.bury(order.Dead{Seq: d.Seq, Lane: d.Lane, Reason: "the destination does not take it any more", At: q.Clock(), Attempts: d.Attempts, Shard: d.Shard})
 		signal(q.dirty)
 		return nil
 	}
-	l := &lane{key: d.Lane, again: true, attempts: d.Attempts, tried: order.TriedAt(d.Attempts, d.NextAt), last: d.Seq, items: []*item{{entry: newEntry(events[0]), place: d.Seq, outside: true, attempted: true}}}
+	l := &lane{key: d.Lane, shard: d.Shard, again: true, attempts: d.Attempts, tried: order.TriedAt(d.Attempts, d.NextAt), last: d.Seq, items: []*item{{entry: newEntry(events[0]), place: d.Seq, shard: d.Shard, outside: true, attempted: true}}}
 	q.retried[d.Seq] = l
 	q.push(l)
 	return nil

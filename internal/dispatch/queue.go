@@ -19,11 +19,15 @@ import (
 type queue struct {
 	*Dispatcher
 	target *target
-	main   *queue // of a replay: the queue that it goes beside
 	name   order.QueueName
+	shards order.Shards            // the parts of it that this process delivers
+	from   [order.ShardCount]int64 // their cursors at the start: they may differ
 	epoch  int64
 	upTo   int64 // of a replay; 0: it goes on
 	gone   bool  // it has ended; the target's lock guards it
+
+	leaving bool           // it ends, and others take over its parts; the Dispatcher's lock guards it
+	running sync.WaitGroup // its reader and its recorder
 
 	wake    chan struct{} // the reader has something to do
 	dirty   chan struct{} // the recorder has
@@ -63,6 +67,7 @@ type queue struct {
 type item struct {
 	*entry          // nil once it is settled
 	place     int64 // of the event
+	shard     int   // of the event
 	outside   bool  // not part of the window: it came back from the store
 	settled   bool
 	recorded  bool // as delivered, above the cursor
@@ -72,6 +77,7 @@ type item struct {
 // lane is the events of one order, or the like, in their order.
 type lane struct {
 	key      order.Lane
+	shard    int // of its events
 	items    []*item
 	head     *item // what is being delivered
 	state    laneState
@@ -102,7 +108,7 @@ const (
 func (q *queue) start(ctx context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.stopped && len(q.ready)+len(q.returned)+len(q.stalled) > 0 {
+	for !q.stopped && len(q.ready)+len(q.returned)+len(q.stalled) > 0 && q.Store.Holds() {
 		probe, ok := q.target.enter(q)
 		if !ok {
 			return
@@ -210,7 +216,7 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	}
 	q.judge(now)
 	signal(q.dirty)
-	if probe || q.stopped || len(q.ready)+len(q.returned) == 0 || !q.target.stays(q) {
+	if probe || q.stopped || len(q.ready)+len(q.returned) == 0 || !q.target.stays(q) || !q.Store.Holds() {
 		return nil
 	}
 	return q.pick()
@@ -251,7 +257,7 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 			q.block(l, order.Blocked{Attempts: l.attempts + 1, Held: true, Reason: o.reason})
 			return
 		}
-		q.pending.bury(order.Dead{Seq: it.place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1})
+		q.pending.bury(order.Dead{Seq: it.place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1, Shard: l.shard})
 		q.next(l)
 	}
 }
@@ -260,7 +266,7 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 func (q *queue) next(l *lane) {
 	it := l.items[0]
 	if it.outside && it.place > q.stored { // the cursor does not know it
-		q.pending.done = append(q.pending.done, it.place)
+		q.pending.done = append(q.pending.done, order.Settled{Seq: it.place, Shard: it.shard})
 	}
 	q.release(it)
 	l.items, l.attempts, l.excused = l.items[1:], 0, 0
@@ -278,7 +284,7 @@ func (q *queue) next(l *lane) {
 		signal(q.wake)
 	default:
 		q.push(l)
-		q.pending.block(order.Blocked{Lane: l.key, Seq: l.items[0].place, NextAt: q.Clock()})
+		q.pending.block(order.Blocked{Lane: l.key, Seq: l.items[0].place, NextAt: q.Clock(), Shard: l.shard})
 	}
 }
 
@@ -294,9 +300,9 @@ func (q *queue) release(it *item) {
 // held.
 func (q *queue) block(l *lane, b order.Blocked) {
 	l.state = laneFreezing
-	b.Lane, b.Seq = l.key, l.items[0].place
+	b.Lane, b.Seq, b.Shard = l.key, l.items[0].place, l.shard
 	if l.again {
-		q.pending.bury(order.Dead{Seq: b.Seq, Lane: l.key, Reason: b.Reason, At: b.NextAt, Attempts: b.Attempts, NextAt: b.NextAt})
+		q.pending.bury(order.Dead{Seq: b.Seq, Lane: l.key, Reason: b.Reason, At: b.NextAt, Attempts: b.Attempts, NextAt: b.NextAt, Shard: l.shard})
 	} else {
 		q.pending.block(b)
 	}

@@ -15,7 +15,7 @@ const recordEvery = 20 * time.Millisecond
 
 // progress collects what is to be stored of a queue.
 type progress struct {
-	done     []int64 // above the cursor, and not in the window
+	done     []order.Settled // above the cursor, and not in the window
 	blocked  map[order.Lane]order.Blocked
 	freed    map[order.Lane]bool
 	dead     map[int64]order.Dead
@@ -104,7 +104,7 @@ func (q *queue) take() *snapshot {
 	s := &snapshot{progress: q.pending}
 	q.pending, q.saving = progress{}, s
 	s.Done = s.done
-	s.Queue, s.Epoch, s.Seq = q.name, q.epoch, q.read
+	s.Queue, s.Epoch, s.Shards, s.Seq = q.name, q.epoch, q.shards, q.read
 	if len(q.window) > 0 {
 		s.Seq = q.window[0].place - 1
 	}
@@ -112,7 +112,7 @@ func (q *queue) take() *snapshot {
 	for _, it := range q.window {
 		if it.settled && !it.recorded {
 			it.recorded = true
-			s.Done = append(s.Done, it.place)
+			s.Done = append(s.Done, order.Settled{Seq: it.place, Shard: it.shard})
 		}
 	}
 	s.Freed = slices.Collect(maps.Keys(s.freed))

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -47,10 +48,15 @@ const (
 type tail struct {
 	mu      sync.Mutex
 	begun   bool
-	base    int64 // everything of the log behind this place is in entries
-	last    int64 // place of the last event
+	base    int64 // everything of the log between this place and covered is in entries
+	covered int64
+	last    int64 // the end of the log
 	entries []*entry
 	bytes   int
+
+	filling sync.Mutex // one reads the database for all
+	resets  int
+	opened  bool // what is read has its secret parameters
 }
 
 // add appends what was committed. Unless it is to be kept, only its place is noted.
@@ -62,13 +68,86 @@ func (t *tail) add(events []*order.Event, keep bool) {
 	}
 	t.last = events[len(events)-1].Place
 	if !keep {
-		t.entries, t.bytes, t.base = nil, 0, t.last
+		t.forget()
 		return
 	}
 	for _, e := range events {
-		kept := newEntry(owned(e))
-		t.entries, t.bytes = append(t.entries, kept), t.bytes+kept.size
+		t.keep(newEntry(owned(e)))
 	}
+	t.covered = t.last
+	t.trim()
+}
+
+// forget leaves nothing of the log in memory; t.mu is held.
+func (t *tail) forget() { t.entries, t.bytes, t.base, t.covered = nil, 0, t.last, t.last }
+
+func (t *tail) keep(e *entry) { t.entries, t.bytes = append(t.entries, e), t.bytes+e.size }
+
+// reset forgets what is in memory, when others than before are to read it.
+func (t *tail) reset(opened bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.opened = opened
+	t.resets++
+	if t.begun {
+		t.forget()
+	}
+}
+
+// extend notes a new end of the log that is read from the database. Unless it is to be
+// kept, only the place is noted.
+func (t *tail) extend(end int64, keep bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = max(t.last, end)
+	if !keep || !t.begun {
+		t.begun = true
+		t.forget()
+	}
+}
+
+// short reports whether the log goes on behind a place up to which it is in memory.
+func (t *tail) short(place int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return place == t.covered && t.covered < t.last
+}
+
+// fillEvents is how much is read of the end of the log at a time.
+const fillEvents = 512
+
+// fill reads what follows in the log of some parts, for all who will want it.
+func (t *tail) fill(ctx context.Context, store order.Store, shards order.Shards) error {
+	t.filling.Lock()
+	defer t.filling.Unlock()
+	t.mu.Lock()
+	f := order.EventFilter{Settled: true, Sealed: t.opened, Shards: shards, After: t.covered, UpTo: t.last, Limit: fillEvents}
+	resets := t.resets
+	t.mu.Unlock()
+	if f.After >= f.UpTo { // another has read it
+		return nil
+	}
+	events, more, err := store.Events(ctx, f)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.resets != resets || t.covered != f.After { // nobody is near the end any more, or wants something else
+		return nil
+	}
+	for _, e := range events {
+		t.keep(newEntry(e))
+	}
+	if t.covered = f.UpTo; more {
+		t.covered = events[len(events)-1].Place
+	}
+	t.trim()
+	return nil
+}
+
+// trim keeps what is in memory within its bounds; t.mu is held.
+func (t *tail) trim() {
 	drop := max(0, len(t.entries)-tailEvents)
 	for _, e := range t.entries[:drop] {
 		t.bytes -= e.size
@@ -83,22 +162,29 @@ func (t *tail) add(events []*order.Event, keep bool) {
 	}
 }
 
-// behind returns up to n events that follow a place, and false when the log has to be
-// read up to base first.
-func (t *tail) behind(seq int64, n int) (entries []*entry, base int64, ok bool) {
+// behind returns up to n events that follow a place, and the place up to which they are
+// all; 0 when the log has to be read up to base first.
+func (t *tail) behind(seq int64, n int) (entries []*entry, upTo, base int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.begun || seq < t.base {
-		return nil, t.base, false
+		return nil, 0, t.base
+	}
+	if seq >= t.covered {
+		return nil, seq, t.base
 	}
 	i, found := slices.BinarySearchFunc(t.entries, seq, func(e *entry, seq int64) int { return int(e.Place - seq) })
 	if found {
 		i++
 	}
-	return slices.Clone(t.entries[i:min(len(t.entries), i+n)]), t.base, true
+	if len(t.entries)-i > n {
+		entries = slices.Clone(t.entries[i : i+n])
+		return entries, entries[n-1].Place, t.base
+	}
+	return slices.Clone(t.entries[i:]), t.covered, t.base
 }
 
-// end is the place of the last event that was committed since the start; 0: none was.
+// end is the end of the log, as far as it grew since the start; 0: it did not.
 func (t *tail) end() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -27,6 +27,7 @@ type target struct {
 	wake  func() // the queues: there may be something to do. It takes no lock
 
 	mu       sync.Mutex
+	share    order.Share // of what the destination may be sent at a time
 	inFlight int
 	wanting  map[*queue]bool // that found no place
 	last     *queue          // that found one
@@ -115,10 +116,26 @@ func (t *target) content(q *queue) {
 // room is how many deliveries may be on their way; t.mu is held. After a failure they
 // become more with every answer.
 func (t *target) room(r *route) int {
+	most := t.share.Part(r.InFlight())
 	if t.allowed == 0 {
-		return r.InFlight()
+		return most
 	}
-	return min(t.allowed, r.InFlight())
+	return min(t.allowed, most)
+}
+
+// places is how many deliveries this process may have on their way at a time.
+func (t *target) places() int {
+	r := t.route.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.share.Part(r.InFlight())
+}
+
+// divide notes this process's share of what the destination may be sent at a time.
+func (t *target) divide(share order.Share) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.share = share
 }
 
 // leave gives a place back.
@@ -183,7 +200,7 @@ func (t *target) heard(try uint64) (back bool) {
 		t.down, t.pause, t.reason = false, 0, ""
 	}
 	if t.allowed > 0 {
-		if t.allowed++; t.allowed >= r.InFlight() {
+		if t.allowed++; t.allowed >= t.share.Part(r.InFlight()) {
 			t.allowed = 0
 		}
 		if len(t.wanting) > 0 {

@@ -21,7 +21,7 @@ type slow struct {
 	events func(order.EventFilter) error
 }
 
-func (s *slow) Due(ctx context.Context, q order.QueueName, now time.Time, limit int) ([]order.Blocked, []order.Dead, time.Time, error) {
+func (s *slow) Due(ctx context.Context, q order.QueueShards, now time.Time, limit int) ([]order.Blocked, []order.Dead, time.Time, error) {
 	blocked, dead, next, err := s.Store.Due(ctx, q, now, limit)
 	if s.due != nil {
 		s.due()

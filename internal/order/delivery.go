@@ -1,6 +1,7 @@
 package order
 
 import (
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -60,11 +61,43 @@ type Queue struct {
 	Name  QueueName
 	Epoch int64 // tells it from an earlier one of the name
 	Start int64 // nothing up to here was ever owed
-	Seq   int64 // the cursor: everything up to here is settled, but for blocked lanes
 	UpTo  int64 // where a replay ends; 0: it does not
 
-	Blocked int   // lanes
-	First   int64 // place of the first event that may be owed
+	// Of the parts that this process delivers:
+	Shards  Shards            // which they are
+	Leaving Shards            // which of them another process waits for
+	Seqs    [ShardCount]int64 // the cursor of each: everything up to here is settled, but for blocked lanes
+	Blocked int               // lanes
+	First   int64             // place of the first event that may be owed
+
+	Share Share // of what the destination may be sent at a time
+}
+
+// Seq is the least of its cursors.
+func (q Queue) Seq() int64 { return q.LeastOf(q.Shards) }
+
+// LeastOf is the least cursor of some parts.
+func (q Queue) LeastOf(shards Shards) (least int64) {
+	least = math.MaxInt64
+	for shard := range shards.All() {
+		least = min(least, q.Seqs[shard])
+	}
+	return least
+}
+
+// Share is a stretch of a whole that is Of long: which part of a limit is a process's.
+// The stretches of all processes make the whole.
+type Share struct{ From, To, Of int }
+
+// Whole is the share of a process that shares with nobody.
+var Whole = Share{To: 1, Of: 1}
+
+// Part is the share's part of a limit, and at least 1.
+func (s Share) Part(limit int) int {
+	if s.Of == 0 {
+		return limit
+	}
+	return max(1, limit*s.To/s.Of-limit*s.From/s.Of)
 }
 
 // Blocked is a lane whose first owed event waits for its next attempt, or for a person.
@@ -76,6 +109,7 @@ type Blocked struct {
 	NextAt   time.Time
 	Held     bool // for a person
 	Reason   string
+	Shard    int // of its events
 }
 
 // Dead is a delivery that is given up, unless it is being retried.
@@ -86,6 +120,13 @@ type Dead struct {
 	At       time.Time
 	Attempts int       // used up, since it was last retried
 	NextAt   time.Time // of its next attempt; zero: there is none
+	Shard    int       // of the event
+}
+
+// Settled is the place of an event that was delivered, and its part.
+type Settled struct {
+	Seq   int64
+	Shard int
 }
 
 // Attempt is one try of a delivery.
@@ -105,8 +146,9 @@ const KeptAttempts = 10
 type Progress struct {
 	Queue    QueueName
 	Epoch    int64
+	Shards   Shards    // whose cursors move: when they are another process's by now, nothing is stored
 	Seq      int64     // the cursor; it never goes back
-	Done     []int64   // delivered above the cursor
+	Done     []Settled // delivered above the cursor
 	Freed    []Lane    // blocked no more
 	Blocked  []Blocked // added or replaced
 	Revived  []int64   // delivered although they were dead
@@ -123,7 +165,7 @@ func (p *Progress) Empty() bool {
 
 // RecordProgress makes the task that stores progress.
 func RecordProgress(p Progress) *Task {
-	return &Task{Decide: func(*View) (Decision, error) { return Decision{Progress: []Progress{p}}, nil }}
+	return &Task{Queues: []QueueShards{{p.Queue, p.Shards}}, Decide: func(*View) (Decision, error) { return Decision{Progress: []Progress{p}}, nil }}
 }
 
 // RetryPauses are between the attempts of an event that fails while others get through.
@@ -220,7 +262,7 @@ type Totals struct{ Events, Orders, WorkOrders int64 }
 // RetryDeliveries makes the task that retries deliveries of a destination that are held
 // or dead, or that wait for their next attempt, from the first attempt on.
 func RetryDeliveries(r Retry) *Task {
-	return &Task{Decide: func(v *View) (Decision, error) {
+	return &Task{Queues: []QueueShards{{r.Queue, AllShards}}, Decide: func(v *View) (Decision, error) {
 		r.At = v.Now
 		return Decision{Retries: []Retry{r}}, nil
 	}}
@@ -247,6 +289,6 @@ func Replay(destination string, after, upTo int64) *Task {
 		case v.Replaying[destination]:
 			return Decision{}, &Conflict{Text: "a replay for the destination is under way; wait for its end"}
 		}
-		return Decision{Replays: []Queue{{Name: ReplayOf(destination), Epoch: v.Now.UnixNano(), Start: after, Seq: after, UpTo: upTo}}}, nil
+		return Decision{Replays: []Queue{{Name: ReplayOf(destination), Epoch: v.Now.UnixNano(), Start: after, UpTo: upTo}}}, nil
 	}}
 }

@@ -22,6 +22,8 @@ type Task struct {
 	EventIDs   []EventIDKey
 	// Destinations says that all destinations are loaded before Decide is called.
 	Destinations bool
+	// Queues are whose progress, or what is to be tried again of them, is decided.
+	Queues []QueueShards
 	// Decide must be pure: it is called again when a transaction is repeated.
 	Decide func(*View) (Decision, error)
 
@@ -31,6 +33,12 @@ type Task struct {
 	Err   error
 	// Events are those that it decided, with their places in the log.
 	Events []Event
+}
+
+// QueueShards are parts of a queue.
+type QueueShards struct {
+	Name   QueueName
+	Shards Shards
 }
 
 // View is the state that a task decides on.
@@ -128,6 +136,7 @@ type Store interface {
 	WorkOrders(ctx context.Context, f WorkOrderFilter) (orders []*WorkOrder, more bool, err error)
 
 	Deliveries
+	Peers
 
 	// Overdue returns orders that a refund of a line was due for before now, the
 	// longest due first.
@@ -143,6 +152,19 @@ type Store interface {
 	Close() error
 }
 
+// Peers is what the processes that share a store know of each other.
+type Peers interface {
+	// Share is this process's share of what all may do together.
+	Share() Share
+	// Shares tells how many calls of each app came since it was last told, and returns
+	// which fraction of each app's limits is this process's; of apps that are not listed
+	// it is the share of all.
+	Shares(ctx context.Context, calls map[string]int64) (map[string]float64, error)
+	// Lead reports whether this process is to do what one of them does, until it next
+	// asks: within the next seconds.
+	Lead(ctx context.Context, role string) (bool, error)
+}
+
 // Deliveries is what a store knows of deliveries. Reads see what was committed before
 // they began.
 type Deliveries interface {
@@ -150,8 +172,15 @@ type Deliveries interface {
 	Head(ctx context.Context) (int64, error)
 	// SeqAt is the place of the last event that is older than a time.
 	SeqAt(ctx context.Context, at time.Time) (int64, error)
-	// Queues lists the places of all destinations that are delivered to, by name.
+	// Queues lists the queues of all destinations that are delivered to, by name.
 	Queues(ctx context.Context) ([]Queue, error)
+	// Claim takes the parts of queues that are this process's to deliver, as far as no
+	// other process that is there has them, and lists what this process has, by name.
+	Claim(ctx context.Context) ([]Queue, error)
+	// Release gives up parts of a queue, which nothing is on its way of any more.
+	Release(ctx context.Context, q QueueName, shards Shards) error
+	// Holds reports whether what was claimed is for sure still this process's.
+	Holds() bool
 	// Done lists what was delivered above a queue's cursor.
 	Done(ctx context.Context, q QueueName) ([]int64, error)
 	// BlockedOf tells which of some lanes are blocked, and from which place on.
@@ -159,7 +188,7 @@ type Deliveries interface {
 	// Due lists lanes whose next attempt is due, and dead deliveries that are, the
 	// longest due first; and when the next one after now will be, zero for never. Of a
 	// lane's dead deliveries only the first that is retried is due.
-	Due(ctx context.Context, q QueueName, now time.Time, limit int) (blocked []Blocked, dead []Dead, next time.Time, err error)
+	Due(ctx context.Context, q QueueShards, now time.Time, limit int) (blocked []Blocked, dead []Dead, next time.Time, err error)
 	// Delivered lists deliveries by the place of their events. None is on its way: that
 	// is not stored.
 	Delivered(ctx context.Context, f DeliveryFilter) (page []Delivery, more bool, err error)
@@ -188,12 +217,13 @@ type EventFilter struct {
 	WorkOrder   int64  // a work order's row
 	WorkOrderID string // of any tenant and app
 	API         string
-	Lane        Lane  // 0: any
-	Sealed      bool  // open the sealed parameters, too
-	Asked       bool  // only those that are
-	Settled     bool  // none of those that are; sorted by Place
-	After       int64 // Seq, or Place
-	UpTo        int64 // Place
+	Lane        Lane   // 0: any
+	Shards      Shards // that the lane is in; 0: any
+	Sealed      bool   // open the sealed parameters, too
+	Asked       bool   // only those that are
+	Settled     bool   // none of those that are; sorted by Place
+	After       int64  // Seq, or Place
+	UpTo        int64  // Place
 	Limit       int
 }
 

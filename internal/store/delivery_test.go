@@ -24,10 +24,16 @@ func webhook(t *testing.T, s order.Store, name string, changes ...func(*order.De
 	return queueOf(t, s, order.QueueName(name))
 }
 
+// recorded makes the task that stores progress of a queue that is this store's alone.
+func recorded(p order.Progress) *order.Task {
+	p.Shards = order.AllShards
+	return order.RecordProgress(p)
+}
+
 // queueOf finds a queue; it is empty when there is none.
 func queueOf(t *testing.T, s order.Store, name order.QueueName) order.Queue {
 	t.Helper()
-	queues, err := s.Queues(t.Context())
+	queues, err := s.Claim(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +67,7 @@ func testQueues(t *testing.T, db database) {
 	s := opened(t, db, options(t))
 	commit(t, s, report("a", contract.StatusTransfer))
 	q := webhook(t, s, "oms")
-	if q.Seq != 1 || q.Start != 1 || q.Epoch == 0 {
+	if q.Seq() != 1 || q.Start != 1 || q.Epoch == 0 {
 		t.Errorf("a new queue %+v", q)
 	}
 	for _, status := range []string{contract.StatusCheck, contract.StatusNotify, contract.StatusOut} {
@@ -73,8 +79,8 @@ func testQueues(t *testing.T, db database) {
 		t.Errorf("lanes %d, %d", lane, other)
 	}
 	due := now.Add(time.Minute)
-	commit(t, s, order.RecordProgress(order.Progress{
-		Queue: "oms", Epoch: q.Epoch, Seq: 3, Done: []int64{5, 7}, Blocked: []order.Blocked{{Lane: lane, Seq: 2, Attempts: 1, NextAt: due, Reason: "HTTP 400"}},
+	commit(t, s, recorded(order.Progress{
+		Queue: "oms", Epoch: q.Epoch, Seq: 3, Done: []order.Settled{{Seq: 5}, {Seq: 7}}, Blocked: []order.Blocked{{Lane: lane, Seq: 2, Attempts: 1, NextAt: due, Reason: "HTTP 400"}},
 		Dead: []order.Dead{{Seq: 3, Lane: other, Reason: "isv.x", At: now, Attempts: 1}}, Attempts: []order.Attempt{{Seq: 2, At: now, Status: 400, Latency: time.Millisecond, Body: "no"}},
 	}))
 	if got, want := states(t, s, "oms"), "2 retrying, 3 dead, 4 pending, 5 done, 6 pending, 7 done"; got != want {
@@ -88,11 +94,11 @@ func testQueues(t *testing.T, db database) {
 	if err != nil || err2 != nil || !slices.Equal(done, []int64{5, 7}) || len(blocked) != 1 || blocked[lane] != 2 {
 		t.Errorf("done %v, %v; blocked %v, %v", done, err, blocked, err2)
 	}
-	soon, dead, next, err := s.Due(t.Context(), "oms", now, 10)
+	soon, dead, next, err := s.Due(t.Context(), order.QueueShards{Name: "oms", Shards: order.AllShards}, now, 10)
 	if err != nil || len(soon)+len(dead) > 0 || !next.Equal(due) {
 		t.Errorf("due %v, %v, next %v, %v", soon, dead, next, err)
 	}
-	soon, _, _, err = s.Due(t.Context(), "oms", due, 10)
+	soon, _, _, err = s.Due(t.Context(), order.QueueShards{Name: "oms", Shards: order.AllShards}, due, 10)
 	if want := []order.Blocked{{Lane: lane, Seq: 2, Attempts: 1, NextAt: due}}; err != nil || cmp.Diff(want, soon) != "" {
 		t.Errorf("due %v, %v", soon, err)
 	}
@@ -101,13 +107,13 @@ func testQueues(t *testing.T, db database) {
 		t.Errorf("owing %v, %v", owing, err)
 	}
 	// The cursor never goes back; what is stale stores nothing.
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 2}))
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch + 1, Seq: 7, Done: []int64{6}}))
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "nobody", Epoch: q.Epoch, Seq: 7, Done: []int64{6}}))
-	if got := queueOf(t, s, "oms").Seq; got != 3 {
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 2}))
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch + 1, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
+	commit(t, s, recorded(order.Progress{Queue: "nobody", Epoch: q.Epoch, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
+	if got := queueOf(t, s, "oms").Seq(); got != 3 {
 		t.Errorf("the cursor is at %d", got)
 	}
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Revived: []int64{3}, Forget: []int64{2}}))
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Revived: []int64{3}, Forget: []int64{2}}))
 	if got, want := states(t, s, "oms"), "2 done, 3 done, 4 done, 5 done, 6 done, 7 done"; got != want {
 		t.Errorf("deliveries %s, want %s", got, want)
 	}
@@ -129,7 +135,7 @@ func testRetries(t *testing.T, db database) {
 	commit(t, s, report("b", contract.StatusTransfer), report("b", contract.StatusCheck))
 	a, b := allEvents(t, s)[0].Lane, allEvents(t, s)[4].Lane
 	hold := func() {
-		commit(t, s, order.RecordProgress(order.Progress{
+		commit(t, s, recorded(order.Progress{
 			Queue: "oms", Epoch: q.Epoch, Seq: 6, Blocked: []order.Blocked{{Lane: a, Seq: 2, Attempts: 10, Held: true, Reason: "no"}},
 			Dead: []order.Dead{{Seq: 5, Lane: b, Reason: "no", At: now, Attempts: 10}, {Seq: 6, Lane: b, Reason: "no", At: now, Attempts: 10}},
 		}))
@@ -139,7 +145,7 @@ func testRetries(t *testing.T, db database) {
 		t.Errorf("deliveries %s, want %s", got, want)
 	}
 	commit(t, s, order.RetryDeliveries(order.Retry{Queue: "oms", Seqs: []int64{2, 5, 6}}))
-	blocked, dead, _, err := s.Due(t.Context(), "oms", now, 10)
+	blocked, dead, _, err := s.Due(t.Context(), order.QueueShards{Name: "oms", Shards: order.AllShards}, now, 10)
 	if err != nil || len(blocked) != 1 || blocked[0].Attempts != 0 || len(dead) != 1 || dead[0].Seq != 5 || dead[0].Attempts != 0 {
 		t.Errorf("due %+v, %+v, %v: of an order the first", blocked, dead, err)
 	}
@@ -154,14 +160,14 @@ func testRetries(t *testing.T, db database) {
 		t.Errorf("deliveries %s, want %s", got, want)
 	}
 	for i := range 15 {
-		commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 6, Attempts: []order.Attempt{{Seq: 3, At: now, Status: i}}}))
+		commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 6, Attempts: []order.Attempt{{Seq: 3, At: now, Status: i}}}))
 	}
 	page, _, err := s.Delivered(t.Context(), order.DeliveryFilter{Queue: "oms", After: 2, Limit: 1})
 	if err != nil || len(page[0].Last) != order.KeptAttempts || page[0].Last[0].Status != 5 || page[0].Last[9].Status != 14 {
 		t.Errorf("attempts %+v, %v", page, err)
 	}
 	commit(t, s, order.Replay("oms", 2, 0))
-	if r := queueOf(t, s, "oms/replay"); r.Seq != 2 || r.UpTo != 6 || states(t, s, r.Name) != "3 pending, 4 pending, 5 dead, 6 dead" {
+	if r := queueOf(t, s, "oms/replay"); r.Seq() != 2 || r.UpTo != 6 || states(t, s, r.Name) != "3 pending, 4 pending, 5 dead, 6 dead" {
 		t.Errorf("replay %+v: %s", r, states(t, s, r.Name))
 	}
 	again := order.Replay("oms", 0, 0)
@@ -241,11 +247,11 @@ func testPrune(t *testing.T, db database) {
 		t.Errorf("%d deleted that are owed", n)
 	}
 	lane := allEvents(t, s)[1].Lane
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Blocked: []order.Blocked{{Lane: lane, Seq: 2, NextAt: now}}}))
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Blocked: []order.Blocked{{Lane: lane, Seq: 2, NextAt: now}}}))
 	if n := prune(later); n != 1 {
 		t.Errorf("%d deleted before what is blocked, want 1", n)
 	}
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Dead: []order.Dead{{Seq: 3, Lane: 1, At: now}}}))
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Dead: []order.Dead{{Seq: 3, Lane: 1, At: now}}}))
 	if n := prune(now); n != 0 {
 		t.Errorf("%d deleted that are not old", n)
 	}
@@ -256,7 +262,7 @@ func testPrune(t *testing.T, db database) {
 		t.Errorf("dead deliveries of what is deleted: %s", got)
 	}
 	commit(t, s, waiting.Settle(yes))
-	commit(t, s, order.RecordProgress(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 8}))
+	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 8}))
 	if a, b := prune(later), prune(later); a != 1 || b != 1 { // what stands last is among the first two
 		t.Errorf("deleted %d, %d", a, b)
 	}

@@ -10,14 +10,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
 	"zombiezen.com/go/sqlite"
 	"zombiezen.com/go/sqlite/sqlitemigration"
 	"zombiezen.com/go/sqlite/sqlitex"
-
-	"github.com/ordergate/ordergate/internal/secret"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -25,11 +24,18 @@ var sqliteMigrations embed.FS
 
 // Readers take CPU from the committer, so they are few. Look-ups that calls
 // wait for have their own: a list never delays a call.
-const (
-	sqliteLookups = 1
-	sqliteLists   = 2
-	sqliteLog     = 2
-)
+var sqliteReaders = [purposes]int{forCalls: 1, forLists: 2, forLog: 2}
+
+// sqliteDialect is how SQLite says it.
+var sqliteDialect = dialect{
+	head:     "SELECT max((SELECT coalesce(max(seq), 0) FROM event), (SELECT coalesce(max(place), 0) FROM event WHERE place IS NOT NULL))",
+	contains: func(column, text string) string { return "instr(" + column + ", '" + text + "') > 0" },
+	indexed:  func(index string) string { return " INDEXED BY " + index },
+	shardOf:  func(string) string { return strconv.Itoa(shard) },
+	each:     "SELECT value FROM json_each(?)",
+	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
+	appOf:    "SELECT key FROM app WHERE json_extract(doc, '$.seller') = ? AND json_extract(doc, '$.protocol') = 'top' ORDER BY key LIMIT 1",
+}
 
 // busyTimeout is how long a transaction waits for another program's lock on the
 // file, such as a backup's, before its calls are told to try again.
@@ -40,11 +46,10 @@ const busyTimeout = 5 * time.Second
 type sqliteStore struct {
 	*committer
 	*directory
-	key    *secret.Key
-	write  *sqlite.Conn
-	lookup *sqlitex.Pool // for calls
-	lists  *sqlitex.Pool // for operators
-	log    *sqlitex.Pool // for those who deliver
+	ledger
+	single
+	write  sqliteConn
+	pools  sqlitePools
 	lock   *os.File
 	nextID ids
 
@@ -63,7 +68,8 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if real, err := filepath.EvalSymlinks(path); err == nil { // one database, one lock
 		path = real
 	}
-	s := &sqliteStore{key: o.Key, beforeCommit: o.beforeCommit}
+	s := &sqliteStore{beforeCommit: o.beforeCommit}
+	s.ledger = ledger{reader: &s.pools, dialect: sqliteDialect, key: o.Key}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("opening %s: %w", path, err), s.close())
@@ -72,11 +78,11 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
 		return nil, err
 	}
-	if s.write, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate); err != nil {
+	if s.write.conn, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate); err != nil {
 		return nil, err
 	}
-	s.write.SetBusyTimeout(cmp.Or(o.busyTimeout, busyTimeout))
-	if err := prepareWriter(s.write); err != nil {
+	s.write.conn.SetBusyTimeout(cmp.Or(o.busyTimeout, busyTimeout))
+	if err := prepareWriter(s.write.conn); err != nil {
 		return nil, err
 	}
 	if err := s.migrate(ctx); err != nil {
@@ -88,14 +94,10 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.nextID, err = readIDs(s.write); err != nil {
 		return nil, err
 	}
-	if s.lookup, err = readers(path, sqliteLookups); err != nil {
-		return nil, err
-	}
-	if s.lists, err = readers(path, sqliteLists); err != nil {
-		return nil, err
-	}
-	if s.log, err = readers(path, sqliteLog); err != nil {
-		return nil, err
+	for purpose, n := range sqliteReaders {
+		if s.pools[purpose], err = readers(path, n); err != nil {
+			return nil, err
+		}
 	}
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
@@ -161,7 +163,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 		schema.Migrations = append(schema.Migrations, string(sql))
 	}
 	var version int
-	err = sqlitex.ExecuteTransient(s.write, "PRAGMA user_version", &sqlitex.ExecOptions{
+	err = sqlitex.ExecuteTransient(s.write.conn, "PRAGMA user_version", &sqlitex.ExecOptions{
 		ResultFunc: func(row *sqlite.Stmt) error { version = row.ColumnInt(0); return nil },
 	})
 	if err != nil {
@@ -170,7 +172,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 	if version > len(names) {
 		return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, len(names))
 	}
-	return sqlitemigration.Migrate(ctx, s.write, schema)
+	return sqlitemigration.Migrate(ctx, s.write.conn, schema)
 }
 
 // checkKey refuses a key that cannot open what the database holds.
@@ -179,8 +181,9 @@ func (s *sqliteStore) checkKey() error {
 		return errors.New("no key to seal secrets with")
 	}
 	var known string
-	err := sqlitex.Execute(s.write, "SELECT value FROM meta WHERE name = 'key'", &sqlitex.ExecOptions{
-		ResultFunc: func(row *sqlite.Stmt) error { known = row.ColumnText(0); return nil },
+	err := s.write.query("SELECT value FROM meta WHERE name = 'key'", func(row record) error {
+		known = row.Text(0)
+		return nil
 	})
 	switch {
 	case err != nil:
@@ -190,27 +193,15 @@ func (s *sqliteStore) checkKey() error {
 	case known != "":
 		return fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, s.key.Fingerprint())
 	}
-	return sqlitex.Execute(s.write, "INSERT INTO meta (name, value) VALUES ('key', ?)", &sqlitex.ExecOptions{Args: []any{s.key.Fingerprint()}})
+	return s.write.do("INSERT INTO meta (name, value) VALUES ('key', ?)", s.key.Fingerprint())
 }
 
-func readIDs(c *sqlite.Conn) (next ids, err error) {
-	err = sqlitex.Execute(c, "SELECT coalesce(max(id), 0) + 1, (SELECT max(coalesce(max(seq), 0), (SELECT coalesce(max(place), 0) FROM event WHERE place IS NOT NULL), (SELECT coalesce(max(seq), 0) FROM cursor)) + 1 FROM event), (SELECT coalesce(max(id), 0) + 1 FROM work_order) FROM orders", &sqlitex.ExecOptions{
-		ResultFunc: func(row *sqlite.Stmt) error {
-			next = ids{order: row.ColumnInt64(0), event: row.ColumnInt64(1), workOrder: row.ColumnInt64(2)}
-			return nil
-		},
+func readIDs(c conn) (next ids, err error) {
+	err = c.query("SELECT coalesce(max(id), 0) + 1, (SELECT max(coalesce(max(seq), 0), (SELECT coalesce(max(place), 0) FROM event WHERE place IS NOT NULL), (SELECT coalesce(max(seq), 0) FROM cursor)) + 1 FROM event), (SELECT coalesce(max(id), 0) + 1 FROM work_order) FROM orders", func(row record) error {
+		next = ids{order: row.Int(0), event: row.Int(1), workOrder: row.Int(2)}
+		return nil
 	})
 	return next, err
-}
-
-// reading lends a read connection of a pool. Its queries end with ctx.
-func reading(ctx context.Context, pool *sqlitex.Pool, f func(*sqlite.Conn) error) error {
-	c, err := pool.Take(ctx)
-	if err != nil {
-		return err
-	}
-	defer pool.Put(c)
-	return f(c)
 }
 
 // Close implements [order.Store].
@@ -221,13 +212,13 @@ func (s *sqliteStore) Close() error {
 
 func (s *sqliteStore) close() error {
 	var errs []error
-	for _, pool := range []*sqlitex.Pool{s.lookup, s.lists, s.log} {
+	for _, pool := range s.pools {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
 	}
-	if s.write != nil {
-		errs = append(errs, s.write.Close()) // the last connection folds the WAL into the file
+	if s.write.conn != nil {
+		errs = append(errs, s.write.conn.Close()) // the last connection folds the WAL into the file
 	}
 	if s.lock != nil {
 		errs = append(errs, s.lock.Close())

@@ -183,7 +183,7 @@ func TestSettings(t *testing.T) {
 	defer s.Close()
 	for pragma, want := range map[string]string{"synchronous": "2", "journal_mode": "wal", "page_size": "8192"} {
 		var got string
-		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write, "PRAGMA "+pragma, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write.conn, "PRAGMA "+pragma, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 			got = row.ColumnText(0)
 			return nil
 		}})
@@ -208,7 +208,7 @@ func TestReferencesHold(t *testing.T) {
 	commit(t, s, report("1", contract.StatusTransfer), report("1", contract.StatusOut), report("2", "QIMEN_SPLIT"), emitted("1", "1", "a"), emitted("2", "2", "a"))
 	commit(t, s, report("1", contract.StatusCheck), report("9", contract.StatusOut))
 	for _, check := range []string{"foreign_key_check", "integrity_check"} {
-		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write, "PRAGMA "+check, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
+		err := sqlitex.ExecuteTransient(s.(*sqliteStore).write.conn, "PRAGMA "+check, &sqlitex.ExecOptions{ResultFunc: func(row *sqlite.Stmt) error {
 			if text := row.ColumnText(0); text != "ok" {
 				t.Errorf("%s: %s row %d refers to no row of %s", check, text, row.ColumnInt64(1), row.ColumnText(2))
 			}

@@ -1,28 +1,24 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-
-	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
 // transact implements engine.
 func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err error) {
-	if err := exec(s.write, "BEGIN IMMEDIATE"); err != nil {
+	if err := s.write.do("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	before := s.nextID
 	defer func() {
 		if err != nil {
 			s.nextID = before
-			if !s.write.AutocommitEnabled() {
-				err = errors.Join(err, exec(s.write, "ROLLBACK"))
+			if !s.write.conn.AutocommitEnabled() {
+				err = errors.Join(err, s.write.do("ROLLBACK"))
 			}
 		}
 	}()
@@ -32,7 +28,7 @@ func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err
 	}
 	changes := decide(view)
 	if changes.empty() {
-		return exec(s.write, "ROLLBACK")
+		return s.write.do("ROLLBACK")
 	}
 	if err := s.writeAll(changes, view.Orders); err != nil {
 		return err
@@ -42,7 +38,7 @@ func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err
 			return err
 		}
 	}
-	return exec(s.write, "COMMIT")
+	return s.write.do("COMMIT")
 }
 
 func (s *sqliteStore) load(w *wanted) (*order.View, error) {
@@ -78,8 +74,8 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 		for _, d := range destinations {
 			view.Destinations[d.Name] = d
 		}
-		err = query(s.write, "SELECT queue FROM cursor WHERE instr(queue, '/') > 0", func(row *sqlite.Stmt) error {
-			view.Replaying[order.QueueName(row.ColumnText(0)).Destination()] = true
+		err = s.write.query("SELECT queue FROM cursor WHERE instr(queue, '/') > 0", func(row record) error {
+			view.Replaying[order.QueueName(row.Text(0)).Destination()] = true
 			return nil
 		})
 		if err != nil {
@@ -94,7 +90,7 @@ func (s *sqliteStore) load(w *wanted) (*order.View, error) {
 func (s *sqliteStore) loadNumbers(w *wanted, view *order.View) error {
 	for _, number := range w.numbers.list {
 		view.Named[number] = nil
-		err := query(s.write, selectNumber, func(row *sqlite.Stmt) error {
+		err := s.write.query(selectNumber, func(row record) error {
 			o, err := scanOrder(row)
 			if err != nil {
 				return err
@@ -115,7 +111,7 @@ func (s *sqliteStore) loadNumbers(w *wanted, view *order.View) error {
 
 func (s *sqliteStore) loadWorkOrders(w *wanted, view *order.View) error {
 	for _, k := range w.work.list {
-		err := query(s.write, selectWork, func(row *sqlite.Stmt) error {
+		err := s.write.query(selectWork, func(row record) error {
 			view.WorkOrders[k] = scanWorkOrder(row)
 			return nil
 		}, k.ID, k.Tenant, k.App)
@@ -124,8 +120,8 @@ func (s *sqliteStore) loadWorkOrders(w *wanted, view *order.View) error {
 		}
 	}
 	for _, k := range w.eventIDs.list {
-		err := query(s.write, selectEventID, func(row *sqlite.Stmt) error {
-			view.EventIDs[k] = row.ColumnText(0)
+		err := s.write.query(selectEventID, func(row record) error {
+			view.EventIDs[k] = row.Text(0)
 			return nil
 		}, k.App, k.Tenant, k.ID)
 		if err != nil {
@@ -153,23 +149,23 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 		}
 	}
 	for _, a := range w.answers {
-		if err := exec(s.write, updateAnswer, string(a.Answer), a.Event); err != nil {
+		if err := s.write.do(updateAnswer, string(a.Answer), a.Event); err != nil {
 			return fmt.Errorf("writing an answer: %w", err)
 		}
 	}
-	if err := s.writeDirectory(w); err != nil {
+	if err := (&writer{conn: s.write}).writeDirectory(s.key, w); err != nil {
 		return err
 	}
 	if err := s.writeDeliveries(w); err != nil {
 		return err
 	}
 	if w.probe {
-		if err := exec(s.write, "INSERT INTO meta (name, value) VALUES ('probe', datetime()) ON CONFLICT DO UPDATE SET value = excluded.value"); err != nil {
+		if err := s.write.do("INSERT INTO meta (name, value) VALUES ('probe', datetime()) ON CONFLICT DO UPDATE SET value = excluded.value"); err != nil {
 			return err
 		}
 	}
 	for _, u := range w.usage {
-		err := exec(s.write, "INSERT INTO usage (day, app, calls) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls", u.Day, u.AppKey, u.Calls)
+		err := s.write.do("INSERT INTO usage (day, app, calls) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls", u.Day, u.AppKey, u.Calls)
 		if err != nil {
 			return fmt.Errorf("counting calls: %w", err)
 		}
@@ -196,11 +192,11 @@ func (s *sqliteStore) writeOrder(o *dirty) error {
 	case o.ID == 0:
 		o.ID = s.nextID.order
 		s.nextID.order++
-		return exec(s.write, insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks))
+		return s.write.do(insertOrder, o.ID, o.Number, o.Platform, o.Seller, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.CreatedAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks))
 	case o.changed:
-		return exec(s.write, updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks), o.ID)
+		return s.write.do(updateOrder, string(o.Stage), string(o.Reached), o.Buyer, o.BuyerOpenUID, millis(o.PaidAt), millis(o.UpdatedAt), millis(o.RefundDue()), encodeLines(o.Lines), encodeMarks(o.Marks), encodeLocks(o.Locks), o.ID)
 	}
-	return exec(s.write, touchOrder, millis(o.UpdatedAt), o.ID)
+	return s.write.do(touchOrder, millis(o.UpdatedAt), o.ID)
 }
 
 func (s *sqliteStore) writeWorkOrders(w *writes) error {
@@ -209,16 +205,16 @@ func (s *sqliteStore) writeWorkOrders(w *writes) error {
 		if o.Row == 0 {
 			o.Row = s.nextID.workOrder
 			s.nextID.workOrder++
-			err = exec(s.write, insertWork, o.Row, o.ID, o.Tenant, o.App, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.CreatedAt), millis(o.UpdatedAt))
+			err = s.write.do(insertWork, o.Row, o.ID, o.Tenant, o.App, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.CreatedAt), millis(o.UpdatedAt))
 		} else {
-			err = exec(s.write, updateWork, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.UpdatedAt), o.Row)
+			err = s.write.do(updateWork, o.Type, o.Status, o.PlanID, o.OrderID, o.Timestamp, millis(o.UpdatedAt), o.Row)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	for _, id := range w.eventIDs {
-		if err := exec(s.write, upsertEventID, id.App, id.Tenant, id.ID, id.Content); err != nil {
+		if err := s.write.do(upsertEventID, id.App, id.Tenant, id.ID, id.Content); err != nil {
 			return err
 		}
 	}
@@ -243,8 +239,8 @@ func (s *sqliteStore) writeEvent(e *logged, loaded map[order.Key]*order.Order, w
 		e.Lane = order.OrderLane(o.ID)
 	}
 	if e.final {
-		err := exec(s.write, settleEvent, e.Place, string(e.Answer), list(e.Warnings), e.ID)
-		e.lost = s.write.Changes() == 0
+		err := s.write.do(settleEvent, e.Place, string(e.Answer), list(e.Warnings), e.ID)
+		e.lost = s.write.conn.Changes() == 0
 		return err
 	}
 	var sealed any // NULL: nothing is
@@ -255,8 +251,8 @@ func (s *sqliteStore) writeEvent(e *logged, loaded map[order.Key]*order.Order, w
 	if e.API == order.EventRefund { // of a line and a payment there is one already
 		insert += " ON CONFLICT DO NOTHING"
 	}
-	err := exec(s.write, insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed, orNull(e.Owed), orNull(e.Asked))
-	e.lost = s.write.Changes() == 0
+	err := s.write.do(insert, e.Seq, orderID, workOrder, e.ID, e.API, e.App, millis(e.At), list(e.Lines), string(e.Record), string(e.Answer), list(e.Warnings), sealed, orNull(e.Owed), orNull(e.Asked))
+	e.lost = s.write.conn.Changes() == 0
 	return err
 }
 
@@ -268,19 +264,24 @@ func orNull(is bool) any {
 	return nil
 }
 
+// writeDeliveries writes what follows from deliveries, and destinations with their queues.
 func (s *sqliteStore) writeDeliveries(w *writes) error {
+	rest, end := &writer{conn: s.write}, s.nextID.event-1
+	if err := rest.writeDestinations(s.key, w, sqliteShards, end); err != nil {
+		return err
+	}
 	for _, p := range w.progress {
 		if err := s.writeProgress(p); err != nil {
 			return fmt.Errorf("writing progress of %s: %w", p.Queue, err)
 		}
 	}
 	for _, r := range w.retries {
-		if err := s.writeRetry(r); err != nil {
+		if err := rest.writeRetry(r); err != nil {
 			return fmt.Errorf("writing a retry: %w", err)
 		}
 	}
 	for _, q := range w.replays {
-		if err := s.writeReplay(q); err != nil {
+		if err := rest.writeReplay(q, sqliteShards, end); err != nil {
 			return fmt.Errorf("writing a replay: %w", err)
 		}
 	}
@@ -291,75 +292,6 @@ func (s *sqliteStore) writeDeliveries(w *writes) error {
 	}
 	return nil
 }
-
-func (s *sqliteStore) writeDirectory(w *writes) error {
-	for _, key := range w.purged {
-		if err := exec(s.write, "DELETE FROM session WHERE app_key = ?", key); err != nil {
-			return err
-		}
-	}
-	for key, a := range w.apps {
-		if err := s.writeApp(key, a); err != nil {
-			return fmt.Errorf("writing an app: %w", err)
-		}
-	}
-	for token, session := range w.sessions {
-		if err := s.writeSession(token, session); err != nil {
-			return fmt.Errorf("writing a session: %w", err)
-		}
-	}
-	for name, d := range w.destinations {
-		if err := s.writeDestination(name, d); err != nil {
-			return fmt.Errorf("writing a destination: %w", err)
-		}
-		if err := s.writeQueue(name, d, w.now); err != nil {
-			return fmt.Errorf("writing a destination's queue: %w", err)
-		}
-	}
-	return nil
-}
-
-func (s *sqliteStore) writeDestination(name string, d *order.Destination) error {
-	if d == nil {
-		return exec(s.write, "DELETE FROM destination WHERE name = ?", name)
-	}
-	doc, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	return exec(s.write, "INSERT INTO destination (name, secrets, doc) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET secrets = excluded.secrets, doc = excluded.doc",
-		name, s.key.Seal(sealedSecrets(d.DestinationSecrets), destinationPlace(name)), string(doc))
-}
-
-func (s *sqliteStore) writeSession(token contract.Secret, t *order.Session) error {
-	mark := s.key.Mark(string(token))
-	if t == nil {
-		return exec(s.write, "DELETE FROM session WHERE mark = ?", mark[:])
-	}
-	return exec(s.write, "INSERT INTO session (mark, token, app_key, seller, expires_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (mark) DO UPDATE SET app_key = excluded.app_key, seller = excluded.seller, expires_at = excluded.expires_at",
-		mark[:], s.key.Seal(string(token), sessionPlace(mark)), t.AppKey, t.Seller, millis(t.ExpiresAt))
-}
-
-func (s *sqliteStore) writeApp(key string, a *order.App) error {
-	if a == nil {
-		return exec(s.write, "DELETE FROM app WHERE key = ?", key)
-	}
-	doc, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	var old any
-	if a.OldSecret != "" {
-		old = s.key.Seal(string(a.OldSecret), appPlace(a.Key))
-	}
-	return exec(s.write, "INSERT INTO app (key, secret, old_secret, doc) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET secret = excluded.secret, old_secret = excluded.old_secret, doc = excluded.doc",
-		a.Key, s.key.Seal(string(a.Secret), appPlace(a.Key)), old, string(doc))
-}
-
-func appPlace(key string) string          { return "app/" + key }
-func destinationPlace(name string) string { return "destination/" + name }
-func eventPlace(id string) string         { return "event/" + id }
-func sessionPlace(mark [32]byte) string   { return fmt.Sprintf("session/%x", mark) }
 
 // millis stores a time; the zero time is NULL.
 func millis(t time.Time) any {
@@ -375,59 +307,4 @@ func list(texts []string) string {
 		return ""
 	}
 	return string(appendTexts(nil, texts...))
-}
-
-// exec runs a statement without rows. The connection keeps it prepared.
-func exec(c *sqlite.Conn, query string, args ...any) error {
-	stmt, err := c.Prepare(query)
-	if err != nil {
-		return err
-	}
-	bind(stmt, args)
-	if _, err := stmt.Step(); err != nil {
-		_ = stmt.Reset() // repeats the error
-		return err
-	}
-	return stmt.Reset()
-}
-
-// query runs a statement and hands each row over.
-func query(c *sqlite.Conn, text string, row func(*sqlite.Stmt) error, args ...any) error {
-	stmt, err := c.Prepare(text)
-	if err != nil {
-		return err
-	}
-	bind(stmt, args)
-	for {
-		more, err := stmt.Step()
-		if err == nil && more {
-			err = row(stmt)
-		}
-		if err != nil {
-			_ = stmt.Reset() // may repeat the error
-			return err
-		}
-		if !more {
-			return stmt.Reset()
-		}
-	}
-}
-
-func bind(stmt *sqlite.Stmt, args []any) {
-	for i, arg := range args {
-		switch v := arg.(type) {
-		case nil:
-			stmt.BindNull(i + 1)
-		case int64:
-			stmt.BindInt64(i+1, v)
-		case int:
-			stmt.BindInt64(i+1, int64(v))
-		case string:
-			stmt.BindText(i+1, v)
-		case []byte:
-			stmt.BindBytes(i+1, v)
-		default:
-			panic(fmt.Sprintf("binding %T", arg)) // a broken statement, not input
-		}
-	}
 }

@@ -10,9 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"zombiezen.com/go/sqlite"
-	"zombiezen.com/go/sqlite/sqlitex"
-
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -22,7 +19,6 @@ const (
 	selectOrder   = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? AND seller = ?"
 	selectNumber  = "SELECT " + orderColumns + " FROM orders WHERE number = ? AND platform = ? ORDER BY id"
 	selectApp     = "SELECT secret, old_secret, doc FROM app WHERE key = ?"
-	selectAppOf   = "SELECT key FROM app WHERE json_extract(doc, '$.seller') = ? AND json_extract(doc, '$.protocol') = 'top' ORDER BY key LIMIT 1"
 	workColumns   = "id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at"
 	selectWork    = "SELECT " + workColumns + " FROM work_order WHERE number = ? AND tenant = ? AND app = ?"
 	selectEventID = "SELECT content FROM event_id WHERE app = ? AND tenant = ? AND id = ?"
@@ -30,8 +26,8 @@ const (
 )
 
 // loadOrder reads an order whole; an unknown one is fresh.
-func loadOrder(c *sqlite.Conn, k order.Key) (o *order.Order, err error) {
-	err = query(c, selectOrder, func(row *sqlite.Stmt) error {
+func loadOrder(c conn, k order.Key) (o *order.Order, err error) {
+	err = c.query(selectOrder, func(row record) error {
 		o, err = scanOrder(row)
 		return err
 	}, k.Number, k.Platform, k.Seller)
@@ -41,38 +37,38 @@ func loadOrder(c *sqlite.Conn, k order.Key) (o *order.Order, err error) {
 	return o, err
 }
 
-func scanOrder(row *sqlite.Stmt) (o *order.Order, err error) {
+func scanOrder(row record) (o *order.Order, err error) {
 	o = &order.Order{
-		ID:    row.ColumnInt64(0),
-		Key:   order.Key{Number: row.ColumnText(1), Platform: row.ColumnText(2), Seller: row.ColumnText(3)},
-		Stage: order.State(row.ColumnText(4)),
+		ID:    row.Int(0),
+		Key:   order.Key{Number: row.Text(1), Platform: row.Text(2), Seller: row.Text(3)},
+		Stage: order.State(row.Text(4)),
 		Header: order.Header{
-			Reached: order.State(row.ColumnText(5)), Buyer: row.ColumnText(6), BuyerOpenUID: row.ColumnText(7), PaidAt: scanTime(row, 8),
+			Reached: order.State(row.Text(5)), Buyer: row.Text(6), BuyerOpenUID: row.Text(7), PaidAt: scanTime(row, 8),
 		},
 		CreatedAt: scanTime(row, 9), UpdatedAt: scanTime(row, 10),
 	}
-	if o.Lines, err = decodeLines(row.ColumnText(11)); err != nil {
+	if o.Lines, err = decodeLines(row.Text(11)); err != nil {
 		return nil, fmt.Errorf("order %d: %w", o.ID, err)
 	}
-	if o.Marks, err = decodeMarks(row.ColumnText(12)); err != nil {
+	if o.Marks, err = decodeMarks(row.Text(12)); err != nil {
 		return nil, fmt.Errorf("order %d: %w", o.ID, err)
 	}
-	if o.Locks, err = decodeLocks(row.ColumnText(13)); err != nil {
+	if o.Locks, err = decodeLocks(row.Text(13)); err != nil {
 		return nil, fmt.Errorf("order %d: %w", o.ID, err)
 	}
 	return o, nil
 }
 
 // scanTime reads what millis wrote.
-func scanTime(row *sqlite.Stmt, column int) time.Time {
-	if row.ColumnIsNull(column) {
+func scanTime(row record, column int) time.Time {
+	if row.Null(column) {
 		return time.Time{}
 	}
-	return time.UnixMilli(row.ColumnInt64(column)).In(contract.Zone)
+	return time.UnixMilli(row.Int(column)).In(contract.Zone)
 }
 
 // Orders implements [order.Store].
-func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders []*order.Order, more bool, err error) {
+func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*order.Order, more bool, err error) {
 	var w where
 	w.add(f.After > 0, "id > ?", f.After)
 	w.add(f.Key.Number != "", "number = ?", f.Key.Number)
@@ -82,20 +78,20 @@ func (s *sqliteStore) Orders(ctx context.Context, f order.OrderFilter) (orders [
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	states := make([]string, len(f.Locks))
 	for i, state := range f.Locks { // the texts of indexes: the states are ours
-		states[i] = "instr(locks, '\"" + string(state) + "\"') > 0"
+		states[i] = l.contains("locks", `"`+string(state)+`"`)
 	}
 	w.add(len(states) > 0, "locks <> '[]' AND ("+strings.Join(states, " OR ")+")")
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
-	return readPage(ctx, s.lists, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
-		func(row *sqlite.Stmt) int { return row.ColumnLen(11) + row.ColumnLen(12) + row.ColumnLen(13) }, scanOrder)
+	return readPage(ctx, l, forLists, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
+		func(row record) int { return row.Size(11) + row.Size(12) + row.Size(13) }, scanOrder)
 }
 
 // readPage reads a page of a list. It ends at its limit, or where what its rows
 // hold gets too large; more says that the list goes on.
-func readPage[T any](ctx context.Context, pool *sqlitex.Pool, text string, args []any, limit, maxSize int, sizeOf func(*sqlite.Stmt) int, scan func(*sqlite.Stmt) (T, error)) (page []T, more bool, err error) {
+func readPage[T any](ctx context.Context, r reader, p purpose, text string, args []any, limit, maxSize int, sizeOf func(record) int, scan func(record) (T, error)) (page []T, more bool, err error) {
 	size := 0
-	err = reading(ctx, pool, func(c *sqlite.Conn) error {
-		return query(c, text+" LIMIT ?", func(row *sqlite.Stmt) error {
+	err = r.read(ctx, p, func(c conn) error {
+		return c.query(text+" LIMIT ?", func(row record) error {
 			size += sizeOf(row)
 			if len(page) == limit || len(page) > 0 && size > maxSize {
 				more = true
@@ -125,12 +121,16 @@ const (
 )
 
 // Events implements [order.Store].
-func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
+func (l *ledger) Events(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
+	if f, err = l.bounded(ctx, f); err != nil {
+		return nil, false, err
+	}
 	if f.Settled {
-		return s.placed(ctx, f)
+		return l.placed(ctx, f)
 	}
 	var w where
 	w.add(f.After > 0, "seq > ?", f.After)
+	w.add(f.UpTo > 0, "seq <= ?", f.UpTo)
 	w.add(f.Seq > 0, "seq = ?", f.Seq)
 	w.add(f.OrderID > 0, "order_id = ?", f.OrderID)
 	w.add(f.WorkOrder > 0, "work_order_id = ?", f.WorkOrder)
@@ -142,7 +142,7 @@ func (s *sqliteStore) Events(ctx context.Context, f order.EventFilter) (events [
 	if f.Asked { // they are few, and have an index
 		by = "+seq"
 	}
-	return s.readEvents(ctx, s.lists, w, by, f)
+	return l.readEvents(ctx, forLists, w, by, f)
 }
 
 // halves are the columns from whose places events are delivered: those that nobody was
@@ -151,7 +151,7 @@ var halves = [2]string{"event.seq", "event.place"}
 
 // placed reads the log as it is delivered: events that nobody was asked about at their
 // own places, and those that were at the places where that was settled.
-func (s *sqliteStore) placed(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
+func (l *ledger) placed(ctx context.Context, f order.EventFilter) (events []*order.Event, more bool, err error) {
 	var lists [2][]*order.Event
 	var further [2]bool
 	for i := range halves {
@@ -163,7 +163,8 @@ func (s *sqliteStore) placed(ctx context.Context, f order.EventFilter) (events [
 		w.add(f.UpTo > 0, column+" <= ?", f.UpTo)
 		w.add(f.Seq > 0, column+" = ?", f.Seq)
 		w.lane(f.Lane, column)
-		if lists[i], further[i], err = s.readEvents(ctx, s.log, w, column, f); err != nil {
+		w.add(f.Shards&order.AllShards != order.AllShards && f.Shards != 0, "(CAST(? AS BIGINT) >> CAST("+l.shardOf(laneColumn)+" AS INTEGER)) & 1 = 1", int64(f.Shards))
+		if lists[i], further[i], err = l.readEvents(ctx, forLog, w, column, f); err != nil {
 			return nil, false, err
 		}
 		if further[i] {
@@ -197,13 +198,13 @@ func inOrder[T any](lists [2][]T, further [2]bool, limit int, place func(T) int6
 }
 
 // readEvents reads events of a filter's conditions, sorted by a column.
-func (s *sqliteStore) readEvents(ctx context.Context, pool *sqlitex.Pool, w where, by string, f order.EventFilter) ([]*order.Event, bool, error) {
+func (l *ledger) readEvents(ctx context.Context, p purpose, w where, by string, f order.EventFilter) ([]*order.Event, bool, error) {
 	most := maxPage
 	if f.Settled {
 		most = maxDelivered
 	}
-	return readPage(ctx, pool, "SELECT "+eventColumns+" FROM event"+eventJoins+w.text()+" ORDER BY "+by, w.args, f.Limit, most, eventSize,
-		func(row *sqlite.Stmt) (*order.Event, error) { return s.scanEvent(row, f.Sealed) })
+	return readPage(ctx, l, p, "SELECT "+eventColumns+" FROM event"+eventJoins+w.text()+" ORDER BY "+by, w.args, f.Limit, most, eventSize,
+		func(row record) (*order.Event, error) { return l.scanEvent(row, f.Sealed) })
 }
 
 // What scanEvent reads.
@@ -213,74 +214,74 @@ const (
 	eventJoins       = " LEFT JOIN orders ON orders.id = event.order_id LEFT JOIN work_order ON work_order.id = event.work_order_id"
 )
 
-func eventSize(row *sqlite.Stmt) int {
-	return row.ColumnLen(5) + row.ColumnLen(6) + row.ColumnLen(15)
+func eventSize(row record) int {
+	return row.Size(5) + row.Size(6) + row.Size(15)
 }
 
 // Overdue implements [order.Store].
-func (s *sqliteStore) Overdue(ctx context.Context, now time.Time, limit int) (keys []order.Key, err error) {
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT platform, seller, number FROM orders WHERE refund_due < ? ORDER BY refund_due LIMIT ?", func(row *sqlite.Stmt) error {
-			keys = append(keys, order.Key{Platform: row.ColumnText(0), Seller: row.ColumnText(1), Number: row.ColumnText(2)})
+func (l *ledger) Overdue(ctx context.Context, now time.Time, limit int) (keys []order.Key, err error) {
+	err = l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT platform, seller, number FROM orders WHERE refund_due < ? ORDER BY refund_due LIMIT ?", func(row record) error {
+			keys = append(keys, order.Key{Platform: row.Text(0), Seller: row.Text(1), Number: row.Text(2)})
 			return nil
 		}, now.UnixMilli(), limit)
 	})
 	return keys, err
 }
 
-func (s *sqliteStore) scanEvent(row *sqlite.Stmt, open bool) (e *order.Event, err error) {
+func (l *ledger) scanEvent(row record, open bool) (e *order.Event, err error) {
 	e = &order.Event{
-		Seq: row.ColumnInt64(0), ID: row.ColumnText(1), API: row.ColumnText(2), App: row.ColumnText(3), At: scanTime(row, 4),
-		Record: json.RawMessage(row.ColumnText(6)), Answer: json.RawMessage(row.ColumnText(7)),
-		Order:     order.Key{Platform: row.ColumnText(9), Seller: row.ColumnText(10), Number: row.ColumnText(11)},
-		WorkOrder: order.WorkOrderKey{App: row.ColumnText(12), Tenant: row.ColumnText(13), ID: row.ColumnText(14)},
-		Owed:      row.ColumnBool(16), Asked: row.ColumnBool(17),
+		Seq: row.Int(0), ID: row.Text(1), API: row.Text(2), App: row.Text(3), At: scanTime(row, 4),
+		Record: json.RawMessage(row.Text(6)), Answer: json.RawMessage(row.Text(7)),
+		Order:     order.Key{Platform: row.Text(9), Seller: row.Text(10), Number: row.Text(11)},
+		WorkOrder: order.WorkOrderKey{App: row.Text(12), Tenant: row.Text(13), ID: row.Text(14)},
+		Owed:      row.Int(16) != 0, Asked: row.Int(17) != 0,
 	}
-	e.Place = row.ColumnInt64(20)
+	e.Place = row.Int(20)
 	e.Lane = scanLane(row, 18, 19, e.Place)
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
 	}
-	if e.Warnings, err = scanList(row, 8); err != nil || !open || row.ColumnIsNull(15) {
+	if e.Warnings, err = scanList(row, 8); err != nil || !open || row.Null(15) {
 		return e, err
 	}
-	sealed, err := s.key.Open(columnBytes(row, 15), eventPlace(e.ID))
+	sealed, err := l.key.Open(row.Bytes(15), eventPlace(e.ID))
 	e.Sealed = contract.Secret(sealed)
 	return e, err
 }
 
 // scanList reads what list wrote.
-func scanList(row *sqlite.Stmt, column int) (texts []string, err error) {
-	if text := row.ColumnText(column); text != "" {
+func scanList(row record, column int) (texts []string, err error) {
+	if text := row.Text(column); text != "" {
 		err = json.Unmarshal([]byte(text), &texts)
 	}
 	return texts, err
 }
 
 // WorkOrders implements [order.Store].
-func (s *sqliteStore) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (orders []*order.WorkOrder, more bool, err error) {
+func (l *ledger) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (orders []*order.WorkOrder, more bool, err error) {
 	var w where
 	w.add(f.After > 0, "id > ?", f.After)
 	w.add(f.Key.ID != "", "number = ?", f.Key.ID)
 	w.add(f.Key.Tenant != "", "tenant = ?", f.Key.Tenant)
 	w.add(f.Key.App != "", "app = ?", f.Key.App)
 	w.add(f.Status != "", "status = ?", f.Status)
-	return readPage(ctx, s.lists, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
-		func(*sqlite.Stmt) int { return 0 }, func(row *sqlite.Stmt) (*order.WorkOrder, error) { return scanWorkOrder(row), nil })
+	return readPage(ctx, l, forLists, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
+		func(record) int { return 0 }, func(row record) (*order.WorkOrder, error) { return scanWorkOrder(row), nil })
 }
 
-func scanWorkOrder(row *sqlite.Stmt) *order.WorkOrder {
+func scanWorkOrder(row record) *order.WorkOrder {
 	return &order.WorkOrder{
-		Row: row.ColumnInt64(0), WorkOrderKey: order.WorkOrderKey{ID: row.ColumnText(1), Tenant: row.ColumnText(2), App: row.ColumnText(3)},
-		Type: row.ColumnText(4), Status: row.ColumnText(5), PlanID: row.ColumnText(6), OrderID: row.ColumnText(7), Timestamp: row.ColumnText(8),
+		Row: row.Int(0), WorkOrderKey: order.WorkOrderKey{ID: row.Text(1), Tenant: row.Text(2), App: row.Text(3)},
+		Type: row.Text(4), Status: row.Text(5), PlanID: row.Text(6), OrderID: row.Text(7), Timestamp: row.Text(8),
 		CreatedAt: scanTime(row, 9), UpdatedAt: scanTime(row, 10),
 	}
 }
 
 // loadApp implements engine.
-func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, err error) {
-	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		app, err = s.readApp(c, key)
+func (l *ledger) loadApp(ctx context.Context, key string) (app *order.App, err error) {
+	err = l.read(ctx, forCalls, func(c conn) error {
+		app, err = l.readApp(c, key)
 		return err
 	})
 	if err == nil && app == nil {
@@ -290,11 +291,11 @@ func (s *sqliteStore) loadApp(ctx context.Context, key string) (app *order.App, 
 }
 
 // loadAppOf implements engine.
-func (s *sqliteStore) loadAppOf(ctx context.Context, seller string) (app *order.App, err error) {
+func (l *ledger) loadAppOf(ctx context.Context, seller string) (app *order.App, err error) {
 	key := ""
-	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		return query(c, selectAppOf, func(row *sqlite.Stmt) error {
-			key = row.ColumnText(0)
+	err = l.read(ctx, forCalls, func(c conn) error {
+		return c.query(l.appOf, func(row record) error {
+			key = row.Text(0)
 			return nil
 		}, seller)
 	})
@@ -304,52 +305,52 @@ func (s *sqliteStore) loadAppOf(ctx context.Context, seller string) (app *order.
 	if err != nil {
 		return nil, err
 	}
-	return s.loadApp(ctx, key)
+	return l.loadApp(ctx, key)
 }
 
 // readApp returns nil when there is none.
-func (s *sqliteStore) readApp(c *sqlite.Conn, key string) (app *order.App, err error) {
-	err = query(c, selectApp, func(row *sqlite.Stmt) error {
-		app, err = s.scanApp(row, key)
+func (l *ledger) readApp(c conn, key string) (app *order.App, err error) {
+	err = c.query(selectApp, func(row record) error {
+		app, err = l.scanApp(row, key)
 		return err
 	}, key)
 	return app, err
 }
 
-func (s *sqliteStore) scanApp(row *sqlite.Stmt, key string) (*order.App, error) {
+func (l *ledger) scanApp(row record, key string) (*order.App, error) {
 	app := &order.App{}
-	if err := json.Unmarshal([]byte(row.ColumnText(2)), app); err != nil {
+	if err := json.Unmarshal([]byte(row.Text(2)), app); err != nil {
 		return nil, err
 	}
-	text, err := s.key.Open(columnBytes(row, 0), appPlace(key))
+	text, err := l.key.Open(row.Bytes(0), appPlace(key))
 	if err != nil {
 		return nil, err
 	}
 	app.Secret = contract.Secret(text)
-	if row.ColumnIsNull(1) {
+	if row.Null(1) {
 		return app, nil
 	}
-	text, err = s.key.Open(columnBytes(row, 1), appPlace(key))
+	text, err = l.key.Open(row.Bytes(1), appPlace(key))
 	app.OldSecret = contract.Secret(text)
 	return app, err
 }
 
 // loadDestinations implements engine.
-func (s *sqliteStore) loadDestinations(ctx context.Context) (destinations []*order.Destination, err error) {
-	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		destinations, err = s.readDestinations(c)
+func (l *ledger) loadDestinations(ctx context.Context) (destinations []*order.Destination, err error) {
+	err = l.read(ctx, forCalls, func(c conn) error {
+		destinations, err = l.readDestinations(c)
 		return err
 	})
 	return destinations, err
 }
 
-func (s *sqliteStore) readDestinations(c *sqlite.Conn) (destinations []*order.Destination, err error) {
-	return destinations, query(c, "SELECT name, secrets, doc FROM destination ORDER BY name", func(row *sqlite.Stmt) error {
+func (l *ledger) readDestinations(c conn) (destinations []*order.Destination, err error) {
+	return destinations, c.query("SELECT name, secrets, doc FROM destination ORDER BY name", func(row record) error {
 		d := &order.Destination{}
-		if err := json.Unmarshal([]byte(row.ColumnText(2)), d); err != nil {
+		if err := json.Unmarshal([]byte(row.Text(2)), d); err != nil {
 			return err
 		}
-		text, err := s.key.Open(columnBytes(row, 1), destinationPlace(row.ColumnText(0)))
+		text, err := l.key.Open(row.Bytes(1), destinationPlace(row.Text(0)))
 		if err != nil {
 			return err
 		}
@@ -359,10 +360,10 @@ func (s *sqliteStore) readDestinations(c *sqlite.Conn) (destinations []*order.De
 }
 
 // Apps implements [order.Store].
-func (s *sqliteStore) Apps(ctx context.Context, after string, limit int) (apps []*order.App, err error) {
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT secret, old_secret, doc, key FROM app WHERE key > ? ORDER BY key LIMIT ?", func(row *sqlite.Stmt) error {
-			app, err := s.scanApp(row, row.ColumnText(3))
+func (l *ledger) Apps(ctx context.Context, after string, limit int) (apps []*order.App, err error) {
+	err = l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT secret, old_secret, doc, key FROM app WHERE key > ? ORDER BY key LIMIT ?", func(row record) error {
+			app, err := l.scanApp(row, row.Text(3))
 			apps = append(apps, app)
 			return err
 		}, after, limit)
@@ -371,11 +372,11 @@ func (s *sqliteStore) Apps(ctx context.Context, after string, limit int) (apps [
 }
 
 // loadSession implements engine.
-func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (found *order.Session, err error) {
-	mark := s.key.Mark(string(token))
-	err = reading(ctx, s.lookup, func(c *sqlite.Conn) error {
-		return query(c, selectSession, func(row *sqlite.Stmt) error {
-			found = &order.Session{ID: row.ColumnInt64(0), Token: token, AppKey: row.ColumnText(1), Seller: row.ColumnText(2), ExpiresAt: scanTime(row, 3)}
+func (l *ledger) loadSession(ctx context.Context, token contract.Secret) (found *order.Session, err error) {
+	mark := l.key.Mark(string(token))
+	err = l.read(ctx, forCalls, func(c conn) error {
+		return c.query(selectSession, func(row record) error {
+			found = &order.Session{ID: row.Int(0), Token: token, AppKey: row.Text(1), Seller: row.Text(2), ExpiresAt: scanTime(row, 3)}
 			return nil
 		}, mark[:])
 	})
@@ -386,11 +387,11 @@ func (s *sqliteStore) loadSession(ctx context.Context, token contract.Secret) (f
 }
 
 // Sessions implements [order.Store].
-func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, err error) {
-	err = reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT id, mark, token, app_key, seller, expires_at FROM session WHERE id > ? ORDER BY id LIMIT ?", func(row *sqlite.Stmt) error {
-			token, err := s.key.Open(columnBytes(row, 2), sessionPlace([32]byte(columnBytes(row, 1))))
-			sessions = append(sessions, &order.Session{ID: row.ColumnInt64(0), Token: contract.Secret(token), AppKey: row.ColumnText(3), Seller: row.ColumnText(4), ExpiresAt: scanTime(row, 5)})
+func (l *ledger) Sessions(ctx context.Context, after int64, limit int) (sessions []*order.Session, err error) {
+	err = l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT id, mark, token, app_key, seller, expires_at FROM session WHERE id > ? ORDER BY id LIMIT ?", func(row record) error {
+			token, err := l.key.Open(row.Bytes(2), sessionPlace([32]byte(row.Bytes(1))))
+			sessions = append(sessions, &order.Session{ID: row.Int(0), Token: contract.Secret(token), AppKey: row.Text(3), Seller: row.Text(4), ExpiresAt: scanTime(row, 5)})
 			return err
 		}, after, limit)
 	})
@@ -398,21 +399,15 @@ func (s *sqliteStore) Sessions(ctx context.Context, after int64, limit int) (ses
 }
 
 // Usage implements [order.Store].
-func (s *sqliteStore) Usage(ctx context.Context, day string) (map[string]int64, error) {
+func (l *ledger) Usage(ctx context.Context, day string) (map[string]int64, error) {
 	calls := map[string]int64{}
-	err := reading(ctx, s.lists, func(c *sqlite.Conn) error {
-		return query(c, "SELECT app, calls FROM usage WHERE day = ?", func(row *sqlite.Stmt) error {
-			calls[row.ColumnText(0)] = row.ColumnInt64(1)
+	err := l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT app, calls FROM usage WHERE day = ?", func(row record) error {
+			calls[row.Text(0)] = row.Int(1)
 			return nil
 		}, day)
 	})
 	return calls, err
-}
-
-func columnBytes(row *sqlite.Stmt, column int) []byte {
-	b := make([]byte, row.ColumnLen(column))
-	row.ColumnBytes(column, b)
-	return b
 }
 
 // where collects the conditions of a filter.
