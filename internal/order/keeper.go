@@ -32,7 +32,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		switch {
 		case err != nil && ctx.Err() == nil:
 			k.Log.Warn("old events not deleted; trying again", "error", err)
-		case n == keepSize:
+		case n >= keepSize:
 			wait = keepPause
 		}
 		t := time.NewTimer(wait)
@@ -46,10 +46,5 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // Sweep deletes one batch, and returns how many events it had.
 func (k *Keeper) Sweep(ctx context.Context) (int, error) {
-	p := &Prune{Before: k.Clock().Add(-k.Keep), Limit: keepSize}
-	t := &Task{Decide: func(*View) (Decision, error) { return Decision{Prune: p}, nil }}
-	if err := k.Store.Commit(ctx, t); err != nil {
-		return 0, err
-	}
-	return p.Deleted, nil
+	return k.Store.Prune(ctx, k.Clock().Add(-k.Keep), keepSize)
 }

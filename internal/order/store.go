@@ -72,7 +72,6 @@ type Decision struct {
 	Progress     []Progress
 	Retries      []Retry
 	Replays      []Queue
-	Prune        *Prune
 
 	Destinations     []*Destination
 	DropDestinations []string
@@ -86,15 +85,6 @@ type Answered struct {
 	// Final is the event, when it is a fact now: it is delivered from the end of the log.
 	// Without it the event stays asked.
 	Final *Event
-}
-
-// Prune deletes events, with what is left of their deliveries, as far as they are older
-// than a time and nobody is owed them, and orders that have ended and have no events.
-type Prune struct {
-	Before time.Time
-	Limit  int // events at most
-
-	Deleted int // events; set before Commit returns nil
 }
 
 // The errors of a store.
@@ -141,6 +131,11 @@ type Store interface {
 	// Overdue returns orders that a refund of a line was due for before now, the
 	// longest due first.
 	Overdue(ctx context.Context, now time.Time, limit int) ([]Key, error)
+
+	// Prune deletes events that are older than a time, up to a limit or a little more, with
+	// what is left of their deliveries, as far as nobody is owed them; and orders that have
+	// ended and have no events. It returns how many events it deleted.
+	Prune(ctx context.Context, before time.Time, limit int) (deleted int, err error)
 
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)

@@ -15,7 +15,16 @@ type batch struct {
 	now    time.Time
 	log    *slog.Logger
 	tasks  []*order.Task
+	prunes []*prune
 	writes *writes
+}
+
+// prune deletes events that are older than a time and owed to nobody.
+type prune struct {
+	before time.Time
+	limit  int // events at most
+
+	deleted int // events
 }
 
 // writes is what a transaction has to write.
@@ -32,7 +41,7 @@ type writes struct {
 	progress []order.Progress
 	retries  []order.Retry
 	replays  []order.Queue
-	prunes   []*order.Prune
+	prunes   []*prune
 	probe    bool
 	now      time.Time
 
@@ -70,6 +79,16 @@ type wanted struct {
 	eventIDs set[order.EventIDKey]
 
 	destinations bool
+	queues       []order.QueueShards
+}
+
+// newView is the view of what is wanted, with nothing in it yet.
+func newView(w *wanted) *order.View {
+	return &order.View{
+		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Named: make(map[order.NumberKey][]*order.Order, len(w.numbers.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
+		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
+		Destinations: map[string]*order.Destination{}, Replaying: map[string]bool{},
+	}
 }
 
 // set lists keys, each once, in the order in which they came.
@@ -99,6 +118,7 @@ func (b *batch) wanted() *wanted {
 		w.work.add(t.WorkOrders)
 		w.eventIDs.add(t.EventIDs)
 		w.destinations = w.destinations || t.Destinations
+		w.queues = append(w.queues, t.Queues...)
 	}
 	return w
 }
@@ -107,8 +127,8 @@ func (b *batch) wanted() *wanted {
 func (b *batch) decide(view *order.View) *writes {
 	b.writes = &writes{
 		byKey: make(map[order.Key]*dirty, len(view.Orders)),
-		now:   b.now,
-		apps:  map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
+		now:   b.now, prunes: b.prunes,
+		apps: map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
 	}
 	view.Now = b.now
 	for _, t := range b.tasks {
@@ -180,9 +200,6 @@ func (w *writes) add(d order.Decision, view *order.View) {
 	w.progress = append(w.progress, d.Progress...)
 	w.retries = append(w.retries, d.Retries...)
 	w.replays = append(w.replays, d.Replays...)
-	if d.Prune != nil {
-		w.prunes = append(w.prunes, d.Prune)
-	}
 	for _, q := range d.Replays {
 		view.Replaying[q.Name.Destination()] = true
 	}

@@ -27,6 +27,7 @@ const yields = 16
 // unit is one call of Commit: tasks that stand in one transaction.
 type unit struct {
 	tasks []*order.Task
+	prune *prune // besides; nil: none
 	done  chan error
 }
 
@@ -38,6 +39,7 @@ type committer struct {
 	log       *slog.Logger
 	onCommit  func(Group)
 	lagging   func() bool
+	sole      bool // no other process adds to the log
 
 	mu      sync.RWMutex // guards closed, and queue against a send after close
 	closed  bool
@@ -55,10 +57,13 @@ func newCommitter(e engine, d *directory, o Options) *committer {
 // Commit implements [order.Store]. It always waits for the outcome: a task's
 // texts may live in the caller's buffers.
 func (c *committer) Commit(ctx context.Context, tasks ...*order.Task) error {
+	return c.submit(ctx, &unit{tasks: tasks, done: make(chan error, 1)})
+}
+
+func (c *committer) submit(ctx context.Context, u *unit) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%w: %w", order.ErrNotStored, err)
 	}
-	u := &unit{tasks: tasks, done: make(chan error, 1)}
 	if err := c.enqueue(u); err != nil {
 		return err
 	}
@@ -145,6 +150,9 @@ func (c *committer) commit(group []*unit) {
 	b := batch{now: c.clock(), log: c.log, writes: &writes{}}
 	for _, u := range group {
 		b.tasks = append(b.tasks, u.tasks...)
+		if u.prune != nil {
+			b.prunes = append(b.prunes, u.prune)
+		}
 	}
 	err := c.engine.transact(b.wanted(), b.decide)
 	if err != nil {
@@ -155,6 +163,7 @@ func (c *committer) commit(group []*unit) {
 	g := Group{Tasks: len(b.tasks), Duration: time.Since(started), Err: err}
 	if err == nil {
 		g.Events = b.writes.logged()
+		g.Next = c.sole
 		g.Redirected = len(b.writes.destinations)+len(b.writes.retries)+len(b.writes.replays) > 0
 	}
 	if c.onCommit != nil { // callers wait: the events may hold texts of theirs

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/pgserver"
 	"github.com/ordergate/ordergate/internal/secret"
 )
 
@@ -27,17 +28,20 @@ type database func(t testing.TB, o Options) order.Store
 
 // engines are the databases that must pass the suite.
 var engines = map[string]func(t testing.TB) database{
-	"sqlite": func(t testing.TB) database {
-		path := t.TempDir() + "/test.db"
-		return func(t testing.TB, o Options) order.Store {
-			t.Helper()
-			s, err := Open(t.Context(), "sqlite:"+path, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
+	"sqlite":   func(t testing.TB) database { return at("sqlite:" + t.TempDir() + "/test.db") },
+	"postgres": func(t testing.TB) database { return at(pgserver.Database(t)) },
+}
+
+// at is the database of a URL.
+func at(url string) database {
+	return func(t testing.TB, o Options) order.Store {
+		t.Helper()
+		s, err := Open(t.Context(), url, o)
+		if err != nil {
+			t.Fatal(err)
 		}
-	},
+		return s
+	}
 }
 
 func testKey(t testing.TB) *secret.Key {

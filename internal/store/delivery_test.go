@@ -237,9 +237,11 @@ func testPrune(t *testing.T, db database) {
 		}
 	}
 	prune := func(before time.Time) int {
-		p := &order.Prune{Before: before, Limit: 2}
-		commit(t, s, &order.Task{Decide: func(*order.View) (order.Decision, error) { return order.Decision{Prune: p}, nil }})
-		return p.Deleted
+		n, err := s.Prune(t.Context(), before, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
 	later := now.Add(time.Hour)
 	clock = later

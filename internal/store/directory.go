@@ -65,6 +65,17 @@ func (d *directory) Destinations(ctx context.Context) ([]*order.Destination, err
 	return loaded, nil
 }
 
+// forgetAll drops everything: another process has changed something.
+func (d *directory) forgetAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generation++
+	d.destinations = nil
+	clear(d.sellers)
+	clear(d.apps)
+	clear(d.sessions)
+}
+
 func cached[K comparable, V any](ctx context.Context, d *directory, m map[K]V, key K, load func(context.Context, K) (V, error)) (V, error) {
 	d.mu.RLock()
 	v, ok := m[key]

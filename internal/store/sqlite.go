@@ -101,6 +101,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	}
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
+	s.sole = true
 	go s.run() // until Close
 	return s, nil
 }
@@ -178,7 +179,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 // checkKey refuses a key that cannot open what the database holds.
 func (s *sqliteStore) checkKey() error {
 	if s.key == nil {
-		return errors.New("no key to seal secrets with")
+		return errNoKey
 	}
 	var known string
 	err := s.write.query("SELECT value FROM meta WHERE name = 'key'", func(row record) error {
@@ -191,7 +192,7 @@ func (s *sqliteStore) checkKey() error {
 	case known == s.key.Fingerprint():
 		return nil
 	case known != "":
-		return fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, s.key.Fingerprint())
+		return wrongKey(known, s.key.Fingerprint())
 	}
 	return s.write.do("INSERT INTO meta (name, value) VALUES ('key', ?)", s.key.Fingerprint())
 }

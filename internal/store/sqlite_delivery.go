@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -103,10 +104,17 @@ func (s *sqliteStore) writeProgress(p order.Progress) error {
 	return w.err
 }
 
+// Prune implements [order.Store].
+func (s *sqliteStore) Prune(ctx context.Context, before time.Time, limit int) (int, error) {
+	p := &prune{before: before, limit: limit}
+	err := s.submit(ctx, &unit{prune: p, done: make(chan error, 1)})
+	return p.deleted, err
+}
+
 // prune deletes what is old and owed to nobody. The last event stays: places in the log
 // are given once.
-func (s *sqliteStore) prune(p *order.Prune) error {
-	p.Deleted = 0
+func (s *sqliteStore) prune(p *prune) error {
+	p.deleted = 0
 	bound := s.nextID.event - 1
 	err := s.write.query(`SELECT min(bound) FROM (
 		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
@@ -123,7 +131,7 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 	}
 	last, orders := int64(0), []int64{}
 	err = s.write.query("SELECT seq, at, order_id, coalesce(place, event.seq) FROM event WHERE seq < ? ORDER BY seq LIMIT ?", func(row record) error {
-		if row.Int(1) >= p.Before.UnixMilli() {
+		if row.Int(1) >= p.before.UnixMilli() {
 			return errEnough
 		}
 		last = row.Int(0)
@@ -133,9 +141,9 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 		if id := row.Int(2); id != 0 {
 			orders = append(orders, id)
 		}
-		p.Deleted++
+		p.deleted++
 		return nil
-	}, bound, p.Limit)
+	}, bound, p.limit)
 	if errors.Is(err, errEnough) {
 		err = nil
 	}
@@ -150,7 +158,7 @@ func (s *sqliteStore) prune(p *order.Prune) error {
 	for _, id := range slices.Compact(orders) {
 		for _, platform := range []string{order.Taobao, order.Suning} {
 			w.do("DELETE FROM orders WHERE id = ? AND (platform = ?) = ? AND updated_at < ? AND locks = '"+noLocks+"' AND stage IN ("+stages(platform)+") AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id)",
-				id, order.Suning, flag(platform == order.Suning), millis(p.Before))
+				id, order.Suning, flag(platform == order.Suning), millis(p.before))
 		}
 	}
 	return w.err

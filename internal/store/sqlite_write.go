@@ -42,11 +42,7 @@ func (s *sqliteStore) transact(w *wanted, decide func(*order.View) *writes) (err
 }
 
 func (s *sqliteStore) load(w *wanted) (*order.View, error) {
-	view := &order.View{
-		Orders: make(map[order.Key]*order.Order, len(w.orders.list)), Named: make(map[order.NumberKey][]*order.Order, len(w.numbers.list)), Apps: make(map[string]*order.App, len(w.apps.list)),
-		WorkOrders: make(map[order.WorkOrderKey]*order.WorkOrder, len(w.work.list)), EventIDs: make(map[order.EventIDKey]string, len(w.eventIDs.list)),
-		Destinations: map[string]*order.Destination{}, Replaying: map[string]bool{},
-	}
+	view := newView(w)
 	for _, k := range w.orders.list {
 		o, err := loadOrder(s.write, k)
 		if err != nil {

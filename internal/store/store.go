@@ -19,7 +19,10 @@ type Options struct {
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
 	OnCommit func(Group)      // told of every group after its transaction; must be quick
-	Lagging  func() bool      // whether deliveries lag for want of the machine; nil: nothing is delivered
+	// OnGrown is told up to where the log may be read, and whether another process changed
+	// what is kept in memory, if the database is shared. It must be quick.
+	OnGrown func(end int64, redirected bool)
+	Lagging func() bool // whether deliveries lag for want of the machine; nil: nothing is delivered
 
 	// For tests.
 	beforeCommit func() error  // an error fails the transaction
@@ -34,11 +37,15 @@ type Group struct {
 	Err      error
 
 	Redirected bool // destinations changed, or what is to be tried again
+	Next       bool // the events are the next ones of the log: no other process adds to it
 }
 
-// Open opens the database of a URL, sqlite:FILE, and brings its schema up to
-// date.
+// Open opens the database of a URL, sqlite:FILE or postgres://…, and brings its schema up
+// to date.
 func Open(ctx context.Context, url string, o Options) (order.Store, error) {
+	if Shared(url) {
+		return openPostgres(ctx, url, o)
+	}
 	path, err := File(url)
 	if err != nil {
 		return nil, err
@@ -46,12 +53,17 @@ func Open(ctx context.Context, url string, o Options) (order.Store, error) {
 	return openSQLite(ctx, path, o)
 }
 
+// Shared reports whether a URL is of a database that several processes may share.
+func Shared(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
 // File returns the file of a database URL. The error does not repeat the URL,
 // which may hold a password.
 func File(url string) (string, error) {
 	path, ok := strings.CutPrefix(url, "sqlite:")
 	if !ok || path == "" {
-		return "", errors.New("database: want sqlite:FILE")
+		return "", errors.New("database: want sqlite:FILE or postgres://USER@HOST/DATABASE")
 	}
 	return path, nil
 }

@@ -1,0 +1,372 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed migrations/postgres/*.sql
+var postgresMigrations embed.FS
+
+// leastVersion is the oldest PostgreSQL that is served.
+const leastVersion = 140000
+
+// Readers of a node, by what they read for. With the committer and the watcher a node has
+// eight connections at most.
+var postgresReaders = [purposes]int32{forCalls: 2, forLists: 2, forLog: 2}
+
+// What a database that does not answer is given, so that callers are told to try again in
+// a bounded time: a connection, and a transaction from its begin to its end.
+const (
+	connectTimeout  = 3 * time.Second
+	transactTimeout = 8 * time.Second
+	readTimeout     = 30 * time.Second
+)
+
+// postgresDialect is how PostgreSQL says it.
+var postgresDialect = dialect{
+	contains: func(column, text string) string { return "strpos(" + column + ", '" + text + "') > 0" },
+	indexed:  func(string) string { return "" },
+	shardOf:  shardOfLane,
+	each:     "SELECT value::bigint FROM json_array_elements_text(CAST(? AS json))",
+	appOf:    "SELECT key FROM app WHERE doc::json ->> 'seller' = ? AND doc::json ->> 'protocol' = 'top' ORDER BY key LIMIT 1",
+	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
+}
+
+// postgresStore is the ledger in PostgreSQL, which other processes may share: nodes. One
+// connection commits, one watches (postgres_watch.go), others read.
+type postgresStore struct {
+	*committer
+	*directory
+	ledger
+	*nodes
+	config *pgx.ConnConfig
+	pools  pgPools
+	watch  *watcher
+
+	// Only the committer uses these.
+	conn       *pgx.Conn // nil: it is to be connected again
+	failedAt   time.Time // when it could last not be
+	failure    error
+	orderIDs   idBlock
+	workIDs    idBlock
+	partitions partitions
+
+	// Only Prune uses these.
+	pruned int64 // the last place that was in a dropped partition
+	looked int64 // the last order that was looked at
+
+	beforeCommit func() error
+}
+
+func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore, err error) {
+	o.Queue = cmp.Or(o.Queue, 4096)
+	o.Log = cmp.Or(o.Log, slog.Default())
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	config, err := postgresConfig(text)
+	if err != nil {
+		return nil, err
+	}
+	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
+	s.ledger = ledger{reader: &s.pools, dialect: postgresDialect, key: o.Key}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("opening %s: %w", Redacted(text), err), s.close())
+		}
+	}()
+	if o.Key == nil {
+		return nil, errNoKey
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	for purpose, n := range postgresReaders {
+		if s.pools[purpose], err = s.pool(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+	s.nodes = &nodes{id: rand.Text(), readers: &s.pools, clock: time.Now}
+	s.directory = newDirectory(s)
+	s.committer = newCommitter(s, s.directory, o)
+	if s.watch, err = newWatcher(ctx, s, o); err != nil {
+		return nil, err
+	}
+	s.end = s.watch.reached
+	go s.run() // until Close
+	return s, nil
+}
+
+// prepare migrates the database and checks that it is what it has to be.
+func (s *postgresStore) prepare(ctx context.Context) error {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn = c
+	if version, _ := strconv.Atoi(c.PgConn().ParameterStatus("server_version_num")); version != 0 && version < leastVersion {
+		return fmt.Errorf("its server is older than PostgreSQL %d", leastVersion/10000)
+	}
+	if err := migratePostgres(ctx, c); err != nil {
+		return err
+	}
+	rows := &pgConn{ctx, c}
+	if err := checkPostgresKey(rows, s.key.Fingerprint()); err != nil {
+		return err
+	}
+	return rows.query("SELECT value FROM meta WHERE name = 'copying'", func(row record) error {
+		return errors.New("a copy into it has not ended: run ordergate copy again")
+	})
+}
+
+var errNoKey = errors.New("no key to seal secrets with")
+
+// postgresConfig reads a URL. The error does not repeat it: it may hold a password.
+func postgresConfig(text string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", withoutURL(err))
+	}
+	if config.ConnectTimeout == 0 || config.ConnectTimeout > time.Minute {
+		config.ConnectTimeout = connectTimeout
+	}
+	for name, value := range map[string]string{
+		"application_name": "ordergate",
+		"jit":              "off",
+		// A node that is gone without a word must not keep its locks.
+		"idle_in_transaction_session_timeout": "10s",
+		"tcp_keepalives_idle":                 "5",
+		"tcp_keepalives_interval":             "2",
+		"tcp_keepalives_count":                "3",
+		"tcp_user_timeout":                    "10000",
+	} {
+		if _, given := config.RuntimeParams[name]; !given {
+			config.RuntimeParams[name] = value
+		}
+	}
+	return config, nil
+}
+
+// withoutURL is why a URL cannot be read.
+func withoutURL(err error) error {
+	if parse, ok := errors.AsType[*pgconn.ParseConfigError](err); ok && errors.Unwrap(parse) != nil {
+		err = errors.Unwrap(parse)
+	}
+	if parse, ok := errors.AsType[*url.Error](err); ok {
+		return parse.Err
+	}
+	return err
+}
+
+// committing are settings of the connection that commits. What its statements are about
+// stands in arrays, and is found by indexes however little the server knows of a table.
+var committing = map[string]string{
+	"enable_seqscan":   "off",
+	"enable_hashjoin":  "off",
+	"enable_mergejoin": "off",
+	"plan_cache_mode":  "force_generic_plan",
+	"lock_timeout":     "5s",
+}
+
+// connect makes a connection that commits.
+func (s *postgresStore) connect(ctx context.Context) (*pgx.Conn, error) {
+	config := s.config.Copy()
+	for name, value := range committing {
+		config.RuntimeParams[name] = value
+	}
+	// A request to cancel would let a transaction go that waits for its standby: it would
+	// be seen although it may be lost. So none is sent.
+	var connected atomic.Bool
+	dial := config.DialFunc
+	config.DialFunc = func(ctx context.Context, network, address string) (c netConn, err error) {
+		if connected.Load() {
+			return nil, errors.New("nothing is cancelled")
+		}
+		return dial(ctx, network, address)
+	}
+	ctx, cancel := context.WithTimeout(ctx, max(config.ConnectTimeout, connectTimeout))
+	defer cancel()
+	c, err := pgx.ConnectConfig(ctx, config)
+	connected.Store(true)
+	return c, err
+}
+
+// pool makes connections that read, when they are first needed.
+func (s *postgresStore) pool(ctx context.Context, most int32) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig("")
+	if err != nil {
+		return nil, err
+	}
+	config.ConnConfig = s.config.Copy()
+	config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(readTimeout.Milliseconds(), 10)
+	config.MaxConns, config.MinConns = most, 0
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// Redacted is a database's URL without its password.
+func Redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		if scheme, _, ok := strings.Cut(text, ":"); ok {
+			return scheme + ":…"
+		}
+		return "…"
+	}
+	query := u.Query()
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "password") {
+			query.Set(name, "xxxxx")
+			u.RawQuery = query.Encode()
+		}
+	}
+	if u.Opaque != "" { // sqlite:FILE
+		return text
+	}
+	return u.Redacted()
+}
+
+// migrationLock keeps nodes that start together from migrating together.
+const migrationLock = 0x4f726467 // "Ordg"
+
+// migratePostgres brings the schema up to date.
+func migratePostgres(ctx context.Context, c *pgx.Conn) (err error) {
+	if _, err := c.Exec(ctx, "SET lock_timeout = 0"); err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			_, err = c.Exec(ctx, "SET lock_timeout = '"+committing["lock_timeout"]+"'")
+		}
+	}()
+	names, err := fs.Glob(postgresMigrations, "migrations/postgres/*.sql")
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)"); err != nil {
+			return err
+		}
+		version := 0
+		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&version); err != nil {
+			return err
+		}
+		if version > len(names) {
+			return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, len(names))
+		}
+		for i, name := range names[version:] {
+			sql, err := postgresMigrations.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, string(sql)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version) VALUES ($1)", version+i+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// checkPostgresKey refuses a key that cannot open what the database holds.
+func checkPostgresKey(c *pgConn, fingerprint string) error {
+	if _, err := c.exec("INSERT INTO meta (name, value) VALUES ('key', ?) ON CONFLICT DO NOTHING", fingerprint); err != nil {
+		return err
+	}
+	known := ""
+	err := c.query("SELECT value FROM meta WHERE name = 'key'", func(row record) error {
+		known = row.Text(0)
+		return nil
+	})
+	if err == nil && known != fingerprint {
+		err = wrongKey(known, fingerprint)
+	}
+	return err
+}
+
+func wrongKey(known, given string) error {
+	return fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, given)
+}
+
+// Close implements [order.Store].
+func (s *postgresStore) Close() error {
+	s.stop()
+	return s.close()
+}
+
+func (s *postgresStore) close() error {
+	if s.watch != nil {
+		s.watch.stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	if s.nodes != nil {
+		s.nodes.leave(ctx)
+	}
+	for _, pool := range s.pools {
+		if pool != nil {
+			pool.Close()
+		}
+	}
+	if s.conn != nil {
+		return s.conn.Close(ctx)
+	}
+	return nil
+}
+
+// Keyed values of meta that processes agree on.
+
+// Agree returns what is stored under a name, and stores what make returns when there is
+// nothing yet. made says that it was this call's.
+func (s *postgresStore) Agree(ctx context.Context, name string, make func() string) (value string, made bool, err error) {
+	err = s.read(ctx, forLists, func(c conn) error {
+		changed, err := c.exec("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, make())
+		if err != nil {
+			return err
+		}
+		made = changed == 1
+		return c.query("SELECT value FROM meta WHERE name = ?", func(row record) error {
+			value = row.Text(0)
+			return nil
+		}, name)
+	})
+	return value, made, err
+}
+
+// idBlock gives out keys from blocks of a sequence.
+type idBlock struct {
+	sequence   string
+	next, last int64
+}
+
+const idBlockSize = 1000
+
+// left is how many can be given out.
+func (b *idBlock) left() int { return int(b.last - b.next) }
+
+func (b *idBlock) refill(block int64) { b.next, b.last = block*idBlockSize+1, (block+1)*idBlockSize+1 }
+
+func (b *idBlock) take() int64 {
+	b.next++
+	return b.next - 1
+}

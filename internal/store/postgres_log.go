@@ -1,0 +1,217 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// A partition of the log holds about a day of it, and is made before it is needed. Its
+// least size keeps their number small when little happens, and its largest keeps one from
+// outgrowing what can be dropped at a time.
+const (
+	leastPartition = 1 << 17
+	mostPartition  = 1 << 25
+	partitionAhead = 1 << 16 // places that must have a partition although nobody has drawn them
+	day            = 24 * time.Hour
+)
+
+// partitionLock keeps nodes from making the same partition.
+const partitionLock = migrationLock + 1
+
+// partitions is what the committer knows of them.
+type partitions struct {
+	upper   int64 // the first place that has none
+	drawn   int64 // the last place that this node has drawn
+	missing bool  // one was, meanwhile
+}
+
+// ensure makes partitions that will be needed soon.
+func (p *partitions) ensure(ctx context.Context, s *postgresStore) error {
+	if !p.missing && p.drawn+partitionAhead < p.upper {
+		return nil
+	}
+	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(partitionLock)); err != nil {
+			return err
+		}
+		var drawn, lower, upper, made int64
+		if err := tx.QueryRow(ctx, lastDrawn).Scan(&drawn); err != nil {
+			return err
+		}
+		err := tx.QueryRow(ctx, "SELECT coalesce(max(lower), 0), coalesce(max(upper), 1), coalesce(max(made_at), 0) FROM log_part").Scan(&lower, &upper, &made)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		for upper <= drawn+partitionAhead {
+			size := int64(leastPartition)
+			if age := now.Sub(time.UnixMilli(made)); made > 0 && age > 0 {
+				size = min(max(size, int64(float64(drawn-lower)/float64(age)*float64(day))), mostPartition)
+			}
+			if err := makePartition(ctx, tx, upper, upper+size, now); err != nil {
+				return err
+			}
+			lower, upper, made = upper, upper+size, now.UnixMilli()
+		}
+		p.upper, p.missing = upper, false
+		return nil
+	})
+}
+
+// makePartition makes it beside the log and then a part of it: that way nobody waits.
+func makePartition(ctx context.Context, tx pgx.Tx, lower, upper int64, now time.Time) error {
+	name := "event_" + strconv.FormatInt(lower, 10)
+	for _, text := range []string{
+		fmt.Sprintf("CREATE TABLE %s (LIKE event INCLUDING ALL)", name),
+		fmt.Sprintf("ALTER TABLE event ATTACH PARTITION %s FOR VALUES FROM (%d) TO (%d)", name, lower, upper),
+	} {
+		if _, err := tx.Exec(ctx, text); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, "INSERT INTO log_part (name, lower, upper, made_at) VALUES ($1, $2, $3, $4)", name, lower, upper, now.UnixMilli())
+	return err
+}
+
+// pruneOrders is how many orders one call of Prune looks at.
+const pruneOrders = 10_000
+
+// Prune implements [order.Store]. Partitions that are old as a whole are dropped; of the
+// oldest one that is left, rows are deleted.
+func (s *postgresStore) Prune(ctx context.Context, before time.Time, limit int) (deleted int, err error) {
+	end, err := s.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = s.read(ctx, forLists, func(c conn) error {
+		bound, err := owedFrom(c, end)
+		if err != nil {
+			return err
+		}
+		dropped, err := s.dropPartitions(ctx, c, before, bound)
+		if err != nil {
+			return err
+		}
+		last := int64(0)
+		err = c.query("SELECT max(seq), count(*) FROM (SELECT seq, at FROM event WHERE seq < ? ORDER BY seq LIMIT ?) AS oldest WHERE at < ? AND seq < (SELECT coalesce(min(seq), 9223372036854775807) FROM (SELECT seq, at FROM event WHERE seq < ? ORDER BY seq LIMIT ?) AS oldest WHERE at >= ?)", func(row record) error {
+			last = row.Int(0)
+			return nil
+		}, bound, limit, before.UnixMilli(), bound, limit, before.UnixMilli())
+		if err != nil {
+			return err
+		}
+		if last > 0 {
+			if deleted, err = c.exec("DELETE FROM event WHERE seq <= ? AND coalesce(place, seq) < ?", last, bound); err != nil {
+				return err
+			}
+		}
+		deleted += int(dropped)
+		w := &writer{conn: c}
+		last = max(last, s.pruned)
+		w.do("DELETE FROM dead WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
+		w.do("DELETE FROM attempt WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
+		if w.err != nil {
+			return w.err
+		}
+		return s.dropOrders(c, before)
+	})
+	return deleted, err
+}
+
+// owedFrom is the first place that somebody may be owed.
+func owedFrom(c conn, end int64) (bound int64, err error) {
+	bound = end
+	return bound, c.query(`SELECT min(bound) FROM (
+		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
+		SELECT min(first_seq) FROM blocked UNION ALL
+		SELECT min(seq) FROM dead WHERE next_at IS NOT NULL UNION ALL
+		SELECT min(seq) FROM event WHERE asked = 1) AS bounds`, func(row record) error {
+		if !row.Null(0) {
+			bound = min(bound, row.Int(0))
+		}
+		return nil
+	})
+}
+
+// dropPartitions drops the oldest partitions, as far as all of their events are old and
+// owed to nobody.
+func (s *postgresStore) dropPartitions(ctx context.Context, c conn, before time.Time, bound int64) (dropped int64, err error) {
+	type part struct {
+		name  string
+		upper int64
+	}
+	var parts []part
+	err = c.query("SELECT name, upper FROM log_part WHERE upper <= ? ORDER BY lower", func(row record) error {
+		parts = append(parts, part{row.Text(0), row.Int(1)})
+		return nil
+	}, bound)
+	for _, p := range parts {
+		if err != nil {
+			return dropped, err
+		}
+		young, count := false, int64(0)
+		err = c.query("SELECT coalesce(max(at), 0), coalesce(max(place), 0), count(*) FROM "+p.name, func(row record) error {
+			young, count = row.Int(0) >= before.UnixMilli() || row.Int(1) >= bound, row.Int(2)
+			return nil
+		})
+		if err != nil || young {
+			return dropped, err
+		}
+		if err = s.dropPartition(ctx, c, p.name); err == nil {
+			dropped += count
+			s.pruned = max(s.pruned, p.upper-1)
+		}
+	}
+	return dropped, err
+}
+
+// dropPartition takes a partition out of the log, without keeping anybody from writing for
+// long, and drops it.
+func (s *postgresStore) dropPartition(ctx context.Context, c conn, name string) error {
+	q := c.(*pgConn).q.(interface {
+		Begin(ctx context.Context) (pgx.Tx, error)
+	})
+	return pgx.BeginFunc(ctx, q, func(tx pgx.Tx) error {
+		for _, text := range []string{
+			"SET LOCAL lock_timeout = '200ms'", // writers queue behind whoever waits for this lock
+			"ALTER TABLE event DETACH PARTITION " + name,
+			"DROP TABLE " + name,
+			"DELETE FROM log_part WHERE name = '" + name + "'",
+		} {
+			if _, err := tx.Exec(ctx, text); err != nil {
+				return fmt.Errorf("dropping a partition: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// dropOrders deletes orders that have ended, are old and have no events any more: it looks
+// at the next of them in the order of their keys, and begins again behind the last.
+func (s *postgresStore) dropOrders(c conn, before time.Time) error {
+	last, seen := int64(0), 0
+	err := c.query("SELECT coalesce(max(id), 0), count(*) FROM (SELECT id FROM orders WHERE id > ? ORDER BY id LIMIT ?) AS next", func(row record) error {
+		last, seen = row.Int(0), int(row.Int(1))
+		return nil
+	}, s.looked, pruneOrders)
+	if err != nil {
+		return err
+	}
+	for _, platform := range []string{order.Taobao, order.Suning} {
+		_, err := c.exec("DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > ? AND id <= ? AND (platform = ?) = CAST(? AS BOOLEAN) AND updated_at < ? AND locks = '"+noLocks+"' AND stage IN ("+stages(platform)+") AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id) FOR UPDATE SKIP LOCKED)",
+			s.looked, last, order.Suning, platform == order.Suning, before.UnixMilli())
+		if err != nil {
+			return err
+		}
+	}
+	if s.looked = last; seen < pruneOrders {
+		s.looked = 0
+	}
+	return nil
+}

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// How often the end of the log is looked for: when nothing is known to happen, and at
+// most. Between them it is when this node has committed, or somebody waits.
+const (
+	watchEvery = 50 * time.Millisecond
+	watchLeast = 4 * time.Millisecond
+)
+
+// How long somebody who wants to read all that was committed waits for transactions that
+// began before.
+const settleTimeout = 2 * time.Second
+
+// stuckAfter is when it is said that a transaction holds deliveries up.
+const stuckAfter = 15 * time.Second
+
+// watcher finds out up to where the log can be read. Places are drawn before their
+// transactions commit, so they do not become visible in their order: behind the end that
+// it finds there may be gaps that are filled yet, before it there are none.
+//
+// A transaction that writes events has its number before it draws a place. So when places
+// up to L had been drawn before a snapshot was taken, and all transactions below the
+// snapshot's xmax have ended, every place up to L is there or never will be.
+type watcher struct {
+	store   *postgresStore
+	grown   func(end int64, redirected bool) // nil: nobody listens
+	log     *slog.Logger
+	wake    chan struct{}
+	cancel  context.CancelFunc
+	stopped chan struct{}
+
+	end atomic.Int64
+
+	mu      sync.Mutex
+	drawn   int64         // places that had been drawn when last looked
+	looked  chan struct{} // closed after each look
+	looks   uint64
+	failure error
+	changes string
+}
+
+// horizon is a place up to which places had been drawn before a snapshot.
+type horizon struct{ place, xmax int64 }
+
+func newWatcher(ctx context.Context, s *postgresStore, o Options) (*watcher, error) {
+	w := &watcher{store: s, grown: o.OnGrown, log: o.Log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), looked: make(chan struct{})}
+	c, err := s.connect(ctx)
+	if err != nil {
+		close(w.stopped)
+		return nil, err
+	}
+	if err := s.nodes.beat(ctx, c); err != nil {
+		close(w.stopped)
+		_ = c.Close(ctx)
+		return nil, err
+	}
+	ctx, w.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go w.run(ctx, c)
+	_, err = w.reached(ctx, 0)
+	return w, err
+}
+
+func (w *watcher) stop() {
+	w.cancel()
+	<-w.stopped
+}
+
+// poke has it look at once: there is something new.
+func (w *watcher) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reached implements ledger.end.
+func (w *watcher) reached(ctx context.Context, wanted int64) (int64, error) {
+	if end := w.end.Load(); wanted > 0 && wanted <= end {
+		return end, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	goal, first := int64(-1), uint64(0)
+	for {
+		w.mu.Lock()
+		looked, looks, drawn, failure := w.looked, w.looks, w.drawn, w.failure
+		w.mu.Unlock()
+		switch {
+		case first == 0:
+			first = looks + 2 // the look that is under way may have begun before
+		case looks >= first && failure != nil:
+			return 0, failure
+		case looks >= first && goal < 0:
+			goal = drawn
+		}
+		if goal >= 0 && w.end.Load() >= goal {
+			return w.end.Load(), nil
+		}
+		w.poke()
+		select {
+		case <-looked:
+		case <-w.stopped:
+			return w.end.Load(), nil
+		case <-ctx.Done():
+			if err := context.Cause(ctx); err != context.DeadlineExceeded || goal < 0 {
+				return 0, err
+			}
+			return w.end.Load(), nil // a transaction holds it up
+		}
+	}
+}
+
+// run looks until ctx ends.
+func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
+	defer close(w.stopped)
+	var open []horizon // whose transactions have not all ended
+	beaten, advanced, told := time.Now(), time.Now(), time.Time{}
+	for ctx.Err() == nil {
+		if c == nil {
+			var err error
+			if c, err = w.store.connect(ctx); err != nil {
+				w.note(0, "", err)
+				sleep(ctx, 4*watchEvery)
+				continue
+			}
+			beaten = time.Time{}
+		}
+		turn, cancel := context.WithTimeout(ctx, connectTimeout)
+		h, xmin, changes, err := look(turn, c)
+		if err == nil && time.Since(beaten) >= beatEvery {
+			beaten = time.Now()
+			err = w.store.nodes.beat(turn, c)
+		}
+		cancel()
+		if err != nil {
+			w.note(0, "", err)
+			w.log.Warn("the database could not be watched; trying again", "error", err)
+			_ = c.Close(ctx)
+			c = nil
+			sleep(ctx, 2*watchEvery)
+			continue
+		}
+		if open = append(open, h); len(open) > 100 { // a transaction is long: some do
+			open = append(open[:50], open[len(open)-1])
+		}
+		end, n := w.end.Load(), 0
+		for n < len(open) && open[n].xmax <= xmin {
+			end = max(end, open[n].place)
+			n++
+		}
+		open = open[n:]
+		if n > 0 {
+			advanced = time.Now()
+		} else if time.Since(advanced) > stuckAfter && time.Since(told) > time.Minute {
+			told = time.Now()
+			w.log.Warn("a transaction that has been open for long holds deliveries up; see pg_stat_activity", "xid", xmin)
+		}
+		w.end.Store(end)
+		redirected := w.note(h.place, changes, nil)
+		if redirected {
+			w.store.directory.forgetAll()
+		}
+		if w.grown != nil {
+			w.grown(end, redirected)
+		}
+		if end < h.place {
+			sleep(ctx, watchLeast)
+			continue
+		}
+		sleep(ctx, watchLeast)
+		t := time.NewTimer(watchEvery)
+		select {
+		case <-w.wake:
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	if c != nil {
+		_ = c.Close(context.WithoutCancel(ctx))
+	}
+}
+
+// note tells of a look, and reports whether something changed that nodes keep in memory.
+func (w *watcher) note(drawn int64, changes string, err error) (redirected bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.failure = err
+	if err == nil {
+		w.drawn = drawn
+		redirected = w.changes != "" && w.changes != changes
+		w.changes = changes
+	}
+	w.looks++
+	close(w.looked)
+	w.looked = make(chan struct{})
+	return redirected
+}
+
+// look asks how many places have been drawn, and then, in a later snapshot, which
+// transactions had begun and which of all have not ended.
+func look(ctx context.Context, c *pgx.Conn) (h horizon, xmin int64, changes string, err error) {
+	var b pgx.Batch
+	b.Queue("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq")
+	b.Queue("SELECT pg_snapshot_xmax(s)::text::bigint, pg_snapshot_xmin(s)::text::bigint, (SELECT value FROM meta WHERE name = 'changes') FROM pg_current_snapshot() AS s")
+	results := c.SendBatch(ctx, &b)
+	err = results.QueryRow().Scan(&h.place)
+	if err == nil {
+		err = results.QueryRow().Scan(&h.xmax, &xmin, &changes)
+	}
+	if closed := results.Close(); err == nil {
+		err = closed
+	}
+	return h, xmin, changes, err
+}
+
+// sleep waits for a time, or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// Head implements [order.Deliveries].
+func (s *postgresStore) Head(ctx context.Context) (int64, error) { return s.watch.reached(ctx, 0) }
+
+var _ order.Store = (*postgresStore)(nil)

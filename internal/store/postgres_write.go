@@ -1,0 +1,765 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// Conditions by which PostgreSQL says what went wrong (SQLSTATE).
+const (
+	uniqueViolation = "23505"
+	noPartition     = "23514"
+	staleStatement  = "0A000"
+	deadlock        = "40P01"
+	serialization   = "40001"
+	readOnly        = "25006"
+)
+
+// maxTries is how often a transaction is tried. Each that fails because another node was
+// faster finds afterwards what the other has stored.
+const maxTries = 10
+
+// transact implements engine. A transaction is two exchanges with the server: one loads
+// and locks, one writes and commits.
+//
+// Rows that are there are locked in the order of their keys: of orders, then of work
+// orders, event ids and cursors. New rows are only added after that, again in the order of
+// their keys; who finds that another has added one first begins anew. So nodes never wait
+// for each other in a circle, and an order's rules are serial. Places in the log are drawn
+// when all locks are held: an order's events have them in the order of their commits.
+func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), transactTimeout)
+	defer cancel()
+	fresh := false // connected by this transaction
+	for try := 1; ; try++ {
+		if s.conn == nil {
+			if err := s.reconnect(ctx); err != nil {
+				return err
+			}
+			fresh = true
+		}
+		t := &pgTransaction{postgresStore: s, ctx: ctx}
+		err = t.run(w, decide)
+		if err == nil {
+			s.watch.poke()
+			return nil
+		}
+		s.recover(ctx, err)
+		var refused *pgconn.PgError
+		switch errors.As(err, &refused); {
+		case try == maxTries:
+			return err
+		case refused != nil && refused.Code == noPartition:
+			s.partitions.missing = true
+		case refused != nil && slices.Contains([]string{uniqueViolation, staleStatement, deadlock, serialization}, refused.Code):
+		case !t.writing && s.conn == nil && !fresh: // the connection was broken before anything was written
+		default:
+			return err
+		}
+	}
+}
+
+// connectAgain is how long a server that could not be reached is left alone.
+const connectAgain = 200 * time.Millisecond
+
+func (s *postgresStore) reconnect(ctx context.Context) error {
+	if s.failure != nil && time.Since(s.failedAt) < connectAgain {
+		return s.failure
+	}
+	s.conn, s.failure = nil, nil
+	c, err := s.connect(ctx)
+	if err != nil {
+		s.failedAt, s.failure = time.Now(), fmt.Errorf("connecting: %w", err)
+		return s.failure
+	}
+	s.conn = c
+	return nil
+}
+
+// recover makes the connection fit for the next transaction, or closes it.
+func (s *postgresStore) recover(ctx context.Context, err error) {
+	var refused *pgconn.PgError
+	if !errors.As(err, &refused) && !s.conn.IsClosed() && s.conn.PgConn().TxStatus() == 'I' {
+		return // refused by this program
+	}
+	if !s.conn.IsClosed() && (refused == nil || refused.Code != readOnly) {
+		if _, err := s.conn.Exec(ctx, "ROLLBACK"); err == nil {
+			return
+		}
+	}
+	_ = s.conn.Close(ctx)
+	s.conn = nil
+}
+
+// pgTransaction is one try of a transaction.
+type pgTransaction struct {
+	*postgresStore
+	ctx     context.Context
+	writing bool // it may be committed
+
+	queued  *pgx.Batch
+	results []func(pgx.BatchResults) error // of what is queued
+
+	cursors map[cursorKey]cursorState // that are locked
+	known   map[order.EventIDKey]bool // event ids that are there
+}
+
+type cursorKey struct {
+	queue order.QueueName
+	shard int
+}
+
+type cursorState struct {
+	epoch int64
+	owner string
+}
+
+// queue adds a statement to the next exchange.
+func (t *pgTransaction) queue(text string, args ...any) {
+	t.batch().Queue(text, args...)
+	t.results = append(t.results, func(r pgx.BatchResults) error {
+		_, err := r.Exec()
+		return err
+	})
+}
+
+// queueRows adds a statement that has rows.
+func (t *pgTransaction) queueRows(text string, each func(record) error, args ...any) {
+	t.batch().Queue(text, args...)
+	t.results = append(t.results, func(r pgx.BatchResults) error {
+		rows, err := r.Query()
+		if err != nil {
+			return err
+		}
+		return eachRow(rows, each)
+	})
+}
+
+func (t *pgTransaction) batch() *pgx.Batch {
+	if t.queued == nil {
+		t.queued = &pgx.Batch{}
+	}
+	return t.queued
+}
+
+// exchange sends what is queued and reads the results.
+func (t *pgTransaction) exchange() error {
+	batch, results := t.batch(), t.results
+	t.queued, t.results = nil, nil
+	r := t.conn.SendBatch(t.ctx, batch)
+	var err error
+	for i, read := range results {
+		if err = read(r); err != nil {
+			err = fmt.Errorf("statement %d: %w", i+1, err)
+			break
+		}
+	}
+	if closed := r.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+func (t *pgTransaction) run(w *wanted, decide func(*order.View) *writes) error {
+	if err := t.partitions.ensure(t.ctx, t.postgresStore); err != nil {
+		return fmt.Errorf("making a partition: %w", err)
+	}
+	view, err := t.load(w)
+	if err != nil {
+		return fmt.Errorf("loading: %w", err)
+	}
+	changes := decide(view)
+	if changes.contradiction != nil {
+		return changes.contradiction
+	}
+	if changes.empty() {
+		t.queue("ROLLBACK")
+		return t.exchange()
+	}
+	if err := t.write(changes, view); err != nil {
+		return fmt.Errorf("writing: %w", err)
+	}
+	return nil
+}
+
+const (
+	lockOrders      = "SELECT " + orderColumns + " FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, platform, seller FOR UPDATE"
+	lockNumbers     = "SELECT " + orderColumns + " FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY number, platform, seller FOR UPDATE"
+	lockBoth        = "SELECT " + orderColumns + " FROM orders WHERE id IN (SELECT id FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) UNION ALL SELECT id FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($4::text[], $5::text[]))) ORDER BY number, platform, seller FOR UPDATE"
+	lockWork        = "SELECT " + workColumns + " FROM work_order WHERE (number, tenant, app) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, tenant, app FOR UPDATE"
+	lockEventIDs    = "SELECT app, tenant, id, content FROM event_id WHERE (app, tenant, id) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY app, tenant, id FOR UPDATE"
+	lockCursors     = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor WHERE (queue, shard) IN (SELECT * FROM unnest($1::text[], $2::integer[])) ORDER BY queue, shard FOR UPDATE"
+	lockAllCursors  = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor ORDER BY queue, shard FOR UPDATE"
+	lockDirectory   = "SELECT value FROM meta WHERE name = 'changes' FOR UPDATE"
+	countChange     = "UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'changes'"
+	pgSelectApps    = "SELECT secret, old_secret, doc, key FROM app WHERE key = ANY ($1::text[])"
+	drawBlock       = "SELECT nextval($1::text::regclass)"
+	beginAndIsolate = "BEGIN ISOLATION LEVEL READ COMMITTED"
+)
+
+// load locks and reads what is wanted, in one exchange.
+func (t *pgTransaction) load(w *wanted) (*order.View, error) {
+	view := newView(w)
+	t.cursors, t.known = map[cursorKey]cursorState{}, map[order.EventIDKey]bool{}
+	t.queue(beginAndIsolate)
+	t.loadOrders(w, view)
+	if keys := w.work.list; len(keys) > 0 {
+		t.queueRows(lockWork, func(row record) error {
+			o := scanWorkOrder(row)
+			view.WorkOrders[o.WorkOrderKey] = o
+			return nil
+		}, column(keys, func(k order.WorkOrderKey) string { return toText(k.ID) }), column(keys, func(k order.WorkOrderKey) string { return toText(k.Tenant) }), column(keys, func(k order.WorkOrderKey) string { return toText(k.App) }))
+	}
+	if keys := w.eventIDs.list; len(keys) > 0 {
+		t.queueRows(lockEventIDs, func(row record) error {
+			k := order.EventIDKey{App: row.Text(0), Tenant: row.Text(1), ID: row.Text(2)}
+			view.EventIDs[k], t.known[k] = row.Text(3), true
+			return nil
+		}, column(keys, func(k order.EventIDKey) string { return toText(k.App) }), column(keys, func(k order.EventIDKey) string { return toText(k.Tenant) }), column(keys, func(k order.EventIDKey) string { return toText(k.ID) }))
+	}
+	t.lockQueues(w)
+	if len(w.apps.list) > 0 || w.destinations { // whoever changes these, does so alone
+		t.queueRows(lockDirectory, func(record) error { return nil })
+	}
+	if len(w.apps.list) > 0 {
+		t.queueRows(pgSelectApps, func(row record) error {
+			app, err := t.scanApp(row, row.Text(3))
+			view.Apps[row.Text(3)] = app
+			return err
+		}, column(w.apps.list, toText))
+	}
+	for _, b := range []*idBlock{&t.orderIDs, &t.workIDs} {
+		if b.left() < maxGroup && (b == &t.orderIDs || len(w.work.list) > 0) {
+			t.queueRows(drawBlock, func(row record) error {
+				b.refill(row.Int(0))
+				return nil
+			}, b.sequence)
+		}
+	}
+	if err := t.exchange(); err != nil {
+		return nil, err
+	}
+	for _, k := range w.orders.list {
+		if view.Orders[k] == nil {
+			view.Orders[k] = order.Fresh(k)
+		}
+	}
+	if !w.destinations {
+		return view, nil
+	}
+	return view, t.loadDestinations(view)
+}
+
+// loadOrders locks orders by their keys and by their numbers.
+func (t *pgTransaction) loadOrders(w *wanted, view *order.View) {
+	var args []any
+	if keys := w.orders.list; len(keys) > 0 {
+		args = append(args, column(keys, func(k order.Key) string { return toText(k.Number) }), column(keys, func(k order.Key) string { return toText(k.Platform) }), column(keys, func(k order.Key) string { return toText(k.Seller) }))
+	}
+	text := lockOrders
+	if keys := w.numbers.list; len(keys) > 0 {
+		if text = lockBoth; len(args) == 0 {
+			text = lockNumbers
+		}
+		args = append(args, column(keys, func(k order.NumberKey) string { return toText(k.Number) }), column(keys, func(k order.NumberKey) string { return toText(k.Platform) }))
+		for _, k := range keys {
+			view.Named[k] = nil
+		}
+	}
+	if len(args) == 0 {
+		return
+	}
+	var found []*order.Order
+	t.queueRows(text, func(row record) error {
+		o, err := scanOrder(row)
+		if err != nil {
+			return err
+		}
+		found = append(found, o)
+		view.Orders[o.Key] = o
+		return nil
+	}, args...)
+	read := t.results[len(t.results)-1]
+	t.results[len(t.results)-1] = func(r pgx.BatchResults) error {
+		err := read(r)
+		slices.SortFunc(found, func(a, b *order.Order) int { return cmp.Compare(a.ID, b.ID) })
+		for _, o := range found {
+			named(view, o)
+		}
+		return err
+	}
+}
+
+// lockQueues locks the cursors of queues whose progress is written, or of all.
+func (t *pgTransaction) lockQueues(w *wanted) {
+	locked := func(row record) error {
+		t.cursors[cursorKey{order.QueueName(row.Text(0)), int(row.Int(1))}] = cursorState{row.Int(2), row.Text(3)}
+		return nil
+	}
+	if w.destinations {
+		t.queueRows(lockAllCursors, locked)
+		return
+	}
+	var queues []string
+	var shards []int32
+	for _, q := range w.queues {
+		for shard := range q.Shards.All() {
+			queues, shards = append(queues, string(q.Name)), append(shards, int32(shard))
+		}
+	}
+	if len(queues) > 0 {
+		t.queueRows(lockCursors, locked, queues, shards)
+	}
+}
+
+func (t *pgTransaction) loadDestinations(view *order.View) error {
+	destinations, err := t.readDestinations(&pgConn{t.ctx, t.conn})
+	for _, d := range destinations {
+		view.Destinations[d.Name] = d
+	}
+	for k := range t.cursors {
+		if k.queue.Replay() {
+			view.Replaying[k.queue.Destination()] = true
+		}
+	}
+	return err
+}
+
+// column lists a column of rows.
+func column[T, V any](rows []T, value func(T) V) []V {
+	values := make([]V, len(rows))
+	for i, row := range rows {
+		values[i] = value(row)
+	}
+	return values
+}
+
+// nullable is a time as it is stored; nil for the zero time.
+func nullable(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	ms := t.UnixMilli()
+	return &ms
+}
+
+const (
+	pgInsertOrders = "INSERT INTO orders (id, number, platform, seller, stage, reached, buyer, buyer_open_uid, paid_at, created_at, updated_at, refund_due, lines, marks, locks) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::text[], $15::text[])"
+	pgUpdateOrders = "UPDATE orders SET stage = u.stage, reached = u.reached, buyer = u.buyer, buyer_open_uid = u.buyer_open_uid, paid_at = u.paid_at, updated_at = u.updated_at, refund_due = u.refund_due, lines = u.lines, marks = u.marks, locks = u.locks FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::text[]) AS u (id, stage, reached, buyer, buyer_open_uid, paid_at, updated_at, refund_due, lines, marks, locks) WHERE orders.id = u.id"
+	pgTouchOrders  = "UPDATE orders SET updated_at = u.updated_at FROM unnest($1::bigint[], $2::bigint[]) AS u (id, updated_at) WHERE orders.id = u.id"
+
+	pgInsertWork = "INSERT INTO work_order (id, number, tenant, app, type, status, plan_id, order_no, ts, created_at, updated_at) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::bigint[])"
+	pgUpdateWork = "UPDATE work_order SET type = u.type, status = u.status, plan_id = u.plan_id, order_no = u.order_no, ts = u.ts, updated_at = u.updated_at FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[]) AS u (id, type, status, plan_id, order_no, ts, updated_at) WHERE work_order.id = u.id"
+
+	pgInsertEventIDs = "INSERT INTO event_id (app, tenant, id, content) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])"
+	pgUpdateEventIDs = "UPDATE event_id SET content = u.content FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS u (app, tenant, id, content) WHERE (event_id.app, event_id.tenant, event_id.id) = (u.app, u.tenant, u.id)"
+
+	drawPlaces     = "SELECT nextval('event_seq') FROM generate_series(1, $1)"
+	pgInsertRefund = "INSERT INTO refund (id) SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING id"
+	pgSettle       = "UPDATE event SET place = u.place, answer = u.answer, warnings = u.warnings, asked = 3 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS u (id, place, answer, warnings) WHERE event.asked = 1 AND event.id = u.id RETURNING event.id"
+	pgAnswer       = "UPDATE event SET answer = u.answer, asked = 2 FROM unnest($1::text[], $2::text[]) AS u (id, answer) WHERE event.asked = 1 AND event.id = u.id"
+
+	eventArrays    = "unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::integer[], $13::integer[])"
+	eventInto      = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked) SELECT "
+	insertDrawn    = eventInto + "u.seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked FROM " + eventArrays + " WITH ORDINALITY AS e (order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked, n) JOIN unnest($14::bigint[]) WITH ORDINALITY AS u (seq, n) USING (n)"
+	insertDrawing  = eventInto + "nextval('event_seq'), e.* FROM " + eventArrays + " AS e RETURNING seq"
+	haveXID        = "SELECT pg_current_xact_id()::text::bigint"
+	pgUpsertUsage  = "INSERT INTO usage (day, app, calls) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT (day, app) DO UPDATE SET calls = usage.calls + excluded.calls"
+	pgProbe        = "UPDATE node SET probe = probe + 1 WHERE id = $1"
+	lastDrawn      = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq"
+	commitAndCheck = "COMMIT"
+)
+
+// write writes everything and commits.
+func (t *pgTransaction) write(w *writes, view *order.View) error {
+	t.queue(haveXID) // before a place is drawn: see watcher
+	t.writeOrders(w)
+	t.writeWorkOrders(w)
+	t.writeEventIDs(w)
+	if err := t.writeEvents(w, view); err != nil {
+		return err
+	}
+	t.writeProgress(w)
+	t.writeUsage(w)
+	if w.probe {
+		t.queue(pgProbe, t.id)
+	}
+	if len(w.apps)+len(w.sessions)+len(w.destinations)+len(w.retries)+len(w.replays)+len(w.purged) > 0 {
+		if err := t.exchange(); err != nil {
+			return err
+		}
+		if err := t.writeRest(w); err != nil {
+			return err
+		}
+		t.queue(countChange)
+	}
+	if t.beforeCommit != nil {
+		if err := t.exchange(); err != nil {
+			return err
+		}
+		if err := t.beforeCommit(); err != nil {
+			return err
+		}
+	}
+	t.writing = true
+	t.queue(commitAndCheck)
+	if err := t.exchange(); err != nil {
+		return err
+	}
+	if t.conn.PgConn().TxStatus() != 'I' {
+		return errors.New("the transaction did not end")
+	}
+	return nil
+}
+
+// writeOrders writes orders in the order of their keys: new ones may be another's, too.
+func (t *pgTransaction) writeOrders(w *writes) {
+	var added, changed, touched []*order.Order
+	for _, o := range w.orders {
+		switch {
+		case o.ID == 0:
+			o.ID = t.orderIDs.take()
+			added = append(added, o.Order)
+		case o.changed:
+			changed = append(changed, o.Order)
+		default:
+			touched = append(touched, o.Order)
+		}
+	}
+	slices.SortFunc(added, func(a, b *order.Order) int {
+		return cmp.Or(cmp.Compare(toText(a.Number), toText(b.Number)), cmp.Compare(toText(a.Platform), toText(b.Platform)), cmp.Compare(toText(a.Seller), toText(b.Seller)))
+	})
+	text := func(list []*order.Order, value func(*order.Order) string) []string {
+		return column(list, func(o *order.Order) string { return toText(value(o)) })
+	}
+	times := func(list []*order.Order, value func(*order.Order) time.Time) []*int64 {
+		return column(list, func(o *order.Order) *int64 { return nullable(value(o)) })
+	}
+	var (
+		id       = func(o *order.Order) int64 { return o.ID }
+		stage    = func(o *order.Order) string { return string(o.Stage) }
+		reached  = func(o *order.Order) string { return string(o.Reached) }
+		buyer    = func(o *order.Order) string { return o.Buyer }
+		openUID  = func(o *order.Order) string { return o.BuyerOpenUID }
+		paid     = func(o *order.Order) time.Time { return o.PaidAt }
+		updated  = func(o *order.Order) time.Time { return o.UpdatedAt }
+		due      = func(o *order.Order) time.Time { return o.RefundDue() }
+		lines    = func(o *order.Order) string { return encodeLines(o.Lines) }
+		marks    = func(o *order.Order) string { return encodeMarks(o.Marks) }
+		locks    = func(o *order.Order) string { return encodeLocks(o.Locks) }
+		number   = func(o *order.Order) string { return o.Number }
+		platform = func(o *order.Order) string { return o.Platform }
+		seller   = func(o *order.Order) string { return o.Seller }
+		created  = func(o *order.Order) time.Time { return o.CreatedAt }
+	)
+	if len(added) > 0 {
+		t.queue(pgInsertOrders, column(added, id), text(added, number), text(added, platform), text(added, seller), text(added, stage), text(added, reached), text(added, buyer), text(added, openUID), times(added, paid), times(added, created), times(added, updated), times(added, due), text(added, lines), text(added, marks), text(added, locks))
+	}
+	if len(changed) > 0 {
+		t.queue(pgUpdateOrders, column(changed, id), text(changed, stage), text(changed, reached), text(changed, buyer), text(changed, openUID), times(changed, paid), times(changed, updated), times(changed, due), text(changed, lines), text(changed, marks), text(changed, locks))
+	}
+	if len(touched) > 0 {
+		t.queue(pgTouchOrders, column(touched, id), times(touched, updated))
+	}
+}
+
+func (t *pgTransaction) writeWorkOrders(w *writes) {
+	var added, changed []*order.WorkOrder
+	for _, o := range w.work {
+		if o.Row == 0 {
+			o.Row = t.workIDs.take()
+			added = append(added, o)
+		} else {
+			changed = append(changed, o)
+		}
+	}
+	slices.SortFunc(added, func(a, b *order.WorkOrder) int {
+		return cmp.Or(cmp.Compare(toText(a.ID), toText(b.ID)), cmp.Compare(toText(a.Tenant), toText(b.Tenant)), cmp.Compare(toText(a.App), toText(b.App)))
+	})
+	text := func(list []*order.WorkOrder, value func(*order.WorkOrder) string) []string {
+		return column(list, func(o *order.WorkOrder) string { return toText(value(o)) })
+	}
+	var (
+		id        = func(o *order.WorkOrder) int64 { return o.Row }
+		number    = func(o *order.WorkOrder) string { return o.ID }
+		tenant    = func(o *order.WorkOrder) string { return o.Tenant }
+		app       = func(o *order.WorkOrder) string { return o.App }
+		kind      = func(o *order.WorkOrder) string { return o.Type }
+		status    = func(o *order.WorkOrder) string { return o.Status }
+		plan      = func(o *order.WorkOrder) string { return o.PlanID }
+		orderNo   = func(o *order.WorkOrder) string { return o.OrderID }
+		timestamp = func(o *order.WorkOrder) string { return o.Timestamp }
+		created   = func(o *order.WorkOrder) *int64 { return nullable(o.CreatedAt) }
+		updated   = func(o *order.WorkOrder) *int64 { return nullable(o.UpdatedAt) }
+	)
+	if len(added) > 0 {
+		t.queue(pgInsertWork, column(added, id), text(added, number), text(added, tenant), text(added, app), text(added, kind), text(added, status), text(added, plan), text(added, orderNo), text(added, timestamp), column(added, created), column(added, updated))
+	}
+	if len(changed) > 0 {
+		t.queue(pgUpdateWork, column(changed, id), text(changed, kind), text(changed, status), text(changed, plan), text(changed, orderNo), text(changed, timestamp), column(changed, updated))
+	}
+}
+
+func (t *pgTransaction) writeEventIDs(w *writes) {
+	last := map[order.EventIDKey]string{}
+	for _, id := range w.eventIDs {
+		last[id.EventIDKey] = id.Content
+	}
+	var added, changed []order.EventIDKey
+	for k := range last {
+		if t.known[k] {
+			changed = append(changed, k)
+		} else {
+			added = append(added, k)
+		}
+	}
+	for text, keys := range map[string][]order.EventIDKey{pgInsertEventIDs: added, pgUpdateEventIDs: changed} {
+		if len(keys) == 0 {
+			continue
+		}
+		slices.SortFunc(keys, func(a, b order.EventIDKey) int {
+			return cmp.Or(cmp.Compare(toText(a.App), toText(b.App)), cmp.Compare(toText(a.Tenant), toText(b.Tenant)), cmp.Compare(toText(a.ID), toText(b.ID)))
+		})
+		t.queue(text, column(keys, func(k order.EventIDKey) string { return toText(k.App) }), column(keys, func(k order.EventIDKey) string { return toText(k.Tenant) }), column(keys, func(k order.EventIDKey) string { return toText(k.ID) }), column(keys, func(k order.EventIDKey) string { return toText(last[k]) }))
+	}
+}
+
+// writeEvents writes the log. Mostly events are new and draw their places while they are
+// added. Where some are settled, or may be there already, places are drawn first.
+func (t *pgTransaction) writeEvents(w *writes, view *order.View) error {
+	simple := true
+	for i := range w.events {
+		e := &w.events[i]
+		e.Lane = 0
+		if j, ok := w.workAt[e.WorkOrder]; ok {
+			e.Lane = order.WorkOrderLane(w.work[j].Row)
+		}
+		if o, ok := view.Orders[e.Order]; ok {
+			e.Lane = order.OrderLane(o.ID)
+		}
+		simple = simple && !e.final && e.API != order.EventRefund
+	}
+	if len(w.events) == 0 {
+		t.answer(w.answers)
+		return nil
+	}
+	if simple {
+		n := 0
+		t.queueRows(insertDrawing, func(row record) error {
+			if n == len(w.events) {
+				return errors.New("more events than were added")
+			}
+			e := w.events[n].Event
+			e.Seq, e.Place = row.Int(0), row.Int(0)
+			n++
+			return nil
+		}, t.eventColumns(w, w.events)...)
+		t.results = append(t.results[:len(t.results)-1], located(t.results[len(t.results)-1], w, t, &n))
+		t.answer(w.answers)
+		return nil
+	}
+	return t.writeDrawn(w)
+}
+
+// located reads the places of events and gives those that are in nobody's lane their own.
+func located(read func(pgx.BatchResults) error, w *writes, t *pgTransaction, n *int) func(pgx.BatchResults) error {
+	return func(r pgx.BatchResults) error {
+		if err := read(r); err != nil {
+			return err
+		}
+		if *n != len(w.events) {
+			return errors.New("fewer events than were added")
+		}
+		t.place(w)
+		return nil
+	}
+}
+
+// place completes events that have their places.
+func (t *pgTransaction) place(w *writes) {
+	for _, e := range w.events {
+		if e.Lane == 0 {
+			e.Lane = order.EventLane(e.Place)
+		}
+		t.partitions.drawn = max(t.partitions.drawn, e.Place)
+	}
+}
+
+// writeDrawn draws places, finds out which refunds are new, and writes events with the
+// places that they have.
+func (t *pgTransaction) writeDrawn(w *writes) error {
+	var places []int64
+	t.queueRows(drawPlaces, func(row record) error {
+		places = append(places, row.Int(0))
+		return nil
+	}, len(w.events))
+	var refunds []string
+	for _, e := range w.events {
+		if !e.final && e.API == order.EventRefund {
+			refunds = append(refunds, toText(e.ID))
+		}
+	}
+	fresh := map[string]bool{}
+	if len(refunds) > 0 {
+		slices.Sort(refunds)
+		t.queueRows(pgInsertRefund, func(row record) error {
+			fresh[row.Text(0)] = true
+			return nil
+		}, slices.Compact(refunds))
+	}
+	if err := t.exchange(); err != nil {
+		return err
+	}
+	var added, settled []logged
+	seen := map[string]bool{}
+	for i := range w.events {
+		e := &w.events[i]
+		e.Place = places[i]
+		if e.final {
+			if e.lost = seen[e.ID]; !e.lost {
+				settled, seen[e.ID] = append(settled, *e), true
+			}
+			continue
+		}
+		e.Seq = e.Place
+		if e.API == order.EventRefund {
+			if e.lost = !fresh[e.ID]; e.lost {
+				continue
+			}
+			delete(fresh, e.ID)
+		}
+		added = append(added, *e)
+	}
+	t.place(w)
+	if len(settled) > 0 {
+		found := map[string]bool{}
+		t.queueRows(pgSettle, func(row record) error {
+			found[row.Text(0)] = true
+			return nil
+		}, column(settled, func(e logged) string { return toText(e.ID) }), column(settled, func(e logged) int64 { return e.Place }), column(settled, func(e logged) string { return toText(string(e.Answer)) }), column(settled, func(e logged) string { return toText(list(e.Warnings)) }))
+		read := t.results[len(t.results)-1]
+		t.results[len(t.results)-1] = func(r pgx.BatchResults) error {
+			err := read(r)
+			for i := range w.events {
+				e := &w.events[i]
+				e.lost = e.lost || e.final && !found[e.ID]
+			}
+			return err
+		}
+	}
+	if len(added) > 0 {
+		t.queue(insertDrawn, append(t.eventColumns(w, added), column(added, func(e logged) int64 { return e.Seq }))...)
+	}
+	t.answer(w.answers)
+	return nil
+}
+
+// answer stores answers of events that stay where they are. The first of an event counts.
+func (t *pgTransaction) answer(answers []order.Answered) {
+	seen := map[string]bool{}
+	var ids, texts []string
+	for _, a := range answers {
+		if !seen[a.Event] {
+			seen[a.Event] = true
+			ids, texts = append(ids, toText(a.Event)), append(texts, toText(string(a.Answer)))
+		}
+	}
+	if len(ids) > 0 {
+		t.queue(pgAnswer, ids, texts)
+	}
+}
+
+// eventColumns lists the columns of new events, but for their places.
+func (t *pgTransaction) eventColumns(w *writes, events []logged) []any {
+	text := func(value func(logged) string) []string {
+		return column(events, func(e logged) string { return toText(value(e)) })
+	}
+	claim := func(is func(logged) bool) []*int32 {
+		return column(events, func(e logged) *int32 {
+			if !is(e) {
+				return nil
+			}
+			yes := int32(1)
+			return &yes
+		})
+	}
+	key := func(id int64) *int64 {
+		if id == 0 {
+			return nil
+		}
+		return &id
+	}
+	return []any{
+		column(events, func(e logged) *int64 { return key(e.Lane.Order()) }),
+		column(events, func(e logged) *int64 {
+			if j, ok := w.workAt[e.WorkOrder]; ok {
+				return key(w.work[j].Row)
+			}
+			return nil
+		}),
+		text(func(e logged) string { return e.ID }), text(func(e logged) string { return e.API }), text(func(e logged) string { return e.App }),
+		column(events, func(e logged) *int64 { return nullable(e.At) }),
+		text(func(e logged) string { return list(e.Lines) }), text(func(e logged) string { return string(e.Record) }), text(func(e logged) string { return string(e.Answer) }), text(func(e logged) string { return list(e.Warnings) }),
+		column(events, func(e logged) []byte {
+			if e.Sealed == "" {
+				return nil
+			}
+			return t.key.Seal(string(e.Sealed), eventPlace(e.ID))
+		}),
+		claim(func(e logged) bool { return e.Owed }), claim(func(e logged) bool { return e.Asked }),
+	}
+}
+
+func (t *pgTransaction) writeUsage(w *writes) {
+	calls := map[order.Usage]int64{}
+	for _, u := range w.usage {
+		calls[order.Usage{Day: u.Day, AppKey: u.AppKey}] += u.Calls
+	}
+	if len(calls) == 0 {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(calls), func(a, b order.Usage) int {
+		return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(toText(a.AppKey), toText(b.AppKey)))
+	})
+	t.queue(pgUpsertUsage, column(keys, func(u order.Usage) string { return u.Day }), column(keys, func(u order.Usage) string { return toText(u.AppKey) }), column(keys, func(u order.Usage) int64 { return calls[u] }))
+}
+
+// writeRest writes what is seldom written, row by row.
+func (t *pgTransaction) writeRest(w *writes) error {
+	rest := &writer{conn: &pgConn{t.ctx, t.conn}}
+	if err := rest.writeDirectory(t.key, w); err != nil {
+		return err
+	}
+	end := int64(0)
+	err := rest.query(lastDrawn, func(row record) error {
+		end = row.Int(0)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := rest.writeDestinations(t.key, w, order.ShardCount, end); err != nil {
+		return err
+	}
+	for _, r := range w.retries {
+		if err := rest.writeRetry(r); err != nil {
+			return fmt.Errorf("a retry: %w", err)
+		}
+	}
+	for _, q := range w.replays {
+		if err := rest.writeReplay(q, order.ShardCount, end); err != nil {
+			return fmt.Errorf("a replay: %w", err)
+		}
+	}
+	return nil
+}
