@@ -17,8 +17,21 @@ type benchCmd struct {
 	Deliver benchDeliverCmd `cmd:"" help:"event.produce from the call to a webhook, against a bare server, raw commits, bare posts and the disk."`
 	Mixed   benchMixedCmd   `cmd:"" help:"All APIs at once."`
 	Growth  benchGrowthCmd  `cmd:"" help:"Ingest and look-ups on a large ledger, against a tenth of it."`
+	Nodes   benchNodesCmd   `cmd:"" help:"event.produce on PostgreSQL: one gateway, two and three, and group commits against single ones."`
 	Bare    benchBareCmd    `cmd:"" hidden:"" help:"The server that stores nothing."`
 	Post    benchPostCmd    `cmd:"" hidden:"" help:"The client that only posts."`
+}
+
+type benchDatabase struct {
+	Database string `placeholder:"URL" help:"A database of a PostgreSQL server, postgres://…, beside which databases are made and dropped, instead of SQLite."`
+}
+
+// at tells where the databases are to be.
+func (d *benchDatabase) at(measure func(*bench.Bench, context.Context) (*bench.Report, error)) func(*bench.Bench, context.Context) (*bench.Report, error) {
+	return func(b *bench.Bench, ctx context.Context) (*bench.Report, error) {
+		b.Database = d.Database
+		return measure(b, ctx)
+	}
 }
 
 type benchFlags struct {
@@ -61,15 +74,23 @@ func (f *benchFlags) run(t *terminal, events int, measure func(*bench.Bench, con
 	return nil
 }
 
-type benchIngestCmd struct{ benchFlags }
+type benchIngestCmd struct {
+	benchFlags
+	benchDatabase
+}
 
 // Run measures and prints.
-func (cmd *benchIngestCmd) Run(t *terminal) error { return cmd.run(t, 0, (*bench.Bench).Ingest) }
+func (cmd *benchIngestCmd) Run(t *terminal) error {
+	return cmd.run(t, 0, cmd.at((*bench.Bench).Ingest))
+}
 
-type benchMixedCmd struct{ benchFlags }
+type benchMixedCmd struct {
+	benchFlags
+	benchDatabase
+}
 
 // Run measures and prints.
-func (cmd *benchMixedCmd) Run(t *terminal) error { return cmd.run(t, 0, (*bench.Bench).Mixed) }
+func (cmd *benchMixedCmd) Run(t *terminal) error { return cmd.run(t, 0, cmd.at((*bench.Bench).Mixed)) }
 
 type benchGrowthCmd struct {
 	benchFlags
@@ -81,8 +102,17 @@ func (cmd *benchGrowthCmd) Run(t *terminal) error {
 	return cmd.run(t, cmd.Events, (*bench.Bench).Growth)
 }
 
+type benchNodesCmd struct {
+	benchFlags
+	benchDatabase
+}
+
+// Run measures and prints.
+func (cmd *benchNodesCmd) Run(t *terminal) error { return cmd.run(t, 0, cmd.at((*bench.Bench).Nodes)) }
+
 type benchDeliverCmd struct {
 	benchFlags
+	benchDatabase
 	Backlog int `default:"1000000" help:"How many events a destination that is gone gets behind (default ${default}; 0: that is not measured)."`
 }
 
@@ -91,7 +121,7 @@ func (cmd *benchDeliverCmd) Run(t *terminal) error {
 	if cmd.Backlog < 0 {
 		return misused("--backlog must not be negative")
 	}
-	return cmd.run(t, cmd.Backlog, (*bench.Bench).Deliver)
+	return cmd.run(t, cmd.Backlog, cmd.at((*bench.Bench).Deliver))
 }
 
 type benchPostCmd struct {

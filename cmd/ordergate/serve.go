@@ -38,6 +38,10 @@ const stopTimeout = 30 * time.Second
 // readyTimeout is how long readiness waits for a write.
 const readyTimeout = 2 * time.Second
 
+// syncEvery is how often it is looked what of deliveries is whose, of those who share a
+// database.
+const syncEvery = time.Second
+
 // gcPercent makes the collector run seldom: what lives is small, and what calls
 // leave behind is much. Collecting at Go's default costs a fifth of the rate.
 const gcPercent = 400
@@ -48,12 +52,12 @@ const memoryLimit = 512 << 20
 type serveCmd struct {
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
 	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
-	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one)."`
+	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one), or postgres://USER:PASSWORD@HOST/DATABASE, which any number of processes may share."`
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
 	Sandbox        bool            `help:"Let the management API inject faults (/v1/faults)."`
 	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
-	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database)."`
-	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database)."`
+	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database; of PostgreSQL shown once, and its hash kept)."`
+	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database; with PostgreSQL it must be given, the same to every process)."`
 	AllowPrivate   []string        `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
 	Keep           string          `placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
 	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
@@ -72,6 +76,8 @@ type gateway struct {
 	limits     *intake.Limits
 	token      contract.Secret
 	tokenAt    string // file of the token; empty: it was given
+	tokenHash  string // of the token that all who share the database accept; empty: it is known
+	shared     bool   // other processes may share the database
 	proxies    []netip.Prefix
 	demo       *apply.Document   // nil: not the demo
 	injections *order.Injections // nil: no sandbox
@@ -154,7 +160,7 @@ func (cmd *serveCmd) check() error {
 	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
 		return misused("--tls-cert and --tls-key belong together")
 	}
-	if _, err := store.File(cmd.Database); cmd.Database != "" && err != nil {
+	if err := store.Check(cmd.Database); cmd.Database != "" && err != nil {
 		return misused("--%v", err)
 	}
 	for _, address := range []string{cmd.Listen, cmd.Admin} {
@@ -201,20 +207,17 @@ func (cmd *serveCmd) chooseDatabase() (cleanUp func(), err error) {
 
 // open opens the store with its secrets and applies what the flags name.
 func (g *gateway) open(ctx context.Context) error {
-	path, err := store.File(g.cmd.Database)
+	g.shared = store.Shared(g.cmd.Database)
+	key, err := databaseKey(g.cmd.Database, g.cmd.Key)
 	if err != nil {
 		return err
 	}
-	var key *secret.Key
-	if g.cmd.Key != "" {
-		key, err = secret.Parse(string(g.cmd.Key))
-	} else {
-		key, err = secret.Load(path + keySuffix)
-	}
-	if err != nil {
-		return fmt.Errorf("key: %w", err)
-	}
-	if g.token = g.cmd.AdminToken; g.token == "" {
+	g.token = g.cmd.AdminToken
+	if g.token == "" && !g.shared {
+		path, err := store.File(g.cmd.Database)
+		if err != nil {
+			return err
+		}
 		g.tokenAt = path + tokenSuffix
 		text, err := secret.LoadText(g.tokenAt, rand.Text)
 		if err != nil {
@@ -222,25 +225,83 @@ func (g *gateway) open(ctx context.Context) error {
 		}
 		g.token = contract.Secret(text)
 	}
-	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, Lagging: g.courier.Lagging, OnCommit: func(group store.Group) {
-		g.metrics.observeCommit(group)
-		g.courier.Committed(group.Events, group.Redirected)
-	}})
+	if g.shared {
+		g.courier.SyncEvery = syncEvery
+	}
+	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, Lagging: g.courier.Lagging, OnCommit: g.committed, OnGrown: g.courier.Grown})
 	if err != nil {
 		return err
 	}
 	g.asker.Store, g.courier.Store = g.store, g.store
-	if err := g.prepare(ctx); err != nil {
+	if err := errors.Join(g.agreeOnToken(ctx), g.prepare(ctx)); err != nil {
 		return errors.Join(err, g.store.Close())
 	}
 	return nil
 }
 
+// databaseKey is the key that seals what a database holds: as given, or the one beside it.
+func databaseKey(database string, given contract.Secret) (*secret.Key, error) {
+	var key *secret.Key
+	var err error
+	switch {
+	case given != "":
+		key, err = secret.Parse(string(given))
+	case store.Shared(database):
+		return nil, misused("--key: with PostgreSQL it must be given, best as ORDERGATE_KEY: 32 bytes in Base64, the same for all who share the database (openssl rand -base64 32)")
+	default:
+		var path string
+		if path, err = store.File(database); err == nil {
+			key, err = secret.Load(path + keySuffix)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	return key, nil
+}
+
+// committed hands over what was committed.
+func (g *gateway) committed(group store.Group) {
+	g.metrics.observeCommit(group)
+	if group.Next {
+		g.courier.Committed(group.Events, group.Redirected)
+	} else {
+		g.courier.Learn(group.Events)
+	}
+}
+
+// agreer is a store whose processes agree on values that it keeps.
+type agreer interface {
+	Agree(ctx context.Context, name string, fresh func() string) (value string, made bool, err error)
+}
+
+// agreeOnToken finds out which token all who share the database accept, when none is
+// given: of one that is made now, the hash is kept, and it is shown once.
+func (g *gateway) agreeOnToken(ctx context.Context) error {
+	shared, ok := g.store.(agreer)
+	if !ok || g.token != "" {
+		return nil
+	}
+	token := rand.Text()
+	hash, made, err := shared.Agree(ctx, "admin_token", func() string { return secret.Hash(token) })
+	if err != nil {
+		return fmt.Errorf("admin token: %w", err)
+	}
+	g.tokenHash = hash
+	if made {
+		g.token = contract.Secret(token)
+	}
+	return nil
+}
+
 func (g *gateway) prepare(ctx context.Context) (err error) {
-	if n, err := order.AbandonAsked(ctx, g.store); err != nil {
-		return fmt.Errorf("locks that were asked for: %w", err)
-	} else if n > 0 {
-		g.log.Warn("merchants were asked for locks when the last process ended; they are unknown now", "orders", n)
+	if !g.shared { // else others may be asking
+		n, err := order.AbandonAsked(ctx, g.store, time.Time{})
+		if err != nil {
+			return fmt.Errorf("locks that were asked for: %w", err)
+		} else if n > 0 {
+			g.log.Warn("merchants were asked for locks when the last process ended; they are unknown now", "orders", n)
+		}
 	}
 	if g.cmd.Demo {
 		if g.demo, err = apply.Demo(); err != nil {
@@ -291,7 +352,7 @@ func (g *gateway) serve(t *terminal) error {
 	if g.keep > 0 {
 		background.Go(func() { (&order.Keeper{Store: g.store, Keep: g.keep, Clock: time.Now, Log: g.log}).Run(working) })
 	}
-	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log}).Run(working) })
+	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log, Abandon: g.shared}).Run(working) })
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- g.answer(front, protocol) })
 	background.Go(func() { failed <- back.Serve(management) })
@@ -334,7 +395,11 @@ func (g *gateway) server(h http.Handler) *http.Server {
 
 func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	mux := http.NewServeMux()
-	(&admin.Server{Store: g.store, Token: g.token, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}).Register(mux)
+	var accepts func(string) bool // nil: the token is known
+	if g.tokenHash != "" {
+		accepts = func(token string) bool { return secret.IsHash(g.tokenHash, token) }
+	}
+	(&admin.Server{Store: g.store, Token: g.token, Accepts: accepts, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}).Register(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)
@@ -361,11 +426,16 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 		scheme = "https"
 	}
 	token, bearer := "as given", "$ORDERGATE_ADMIN_TOKEN"
-	if g.tokenAt != "" {
+	switch {
+	case g.tokenAt != "":
 		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
+	case g.tokenHash != "" && g.token != "":
+		token = string(g.token) + " (shown this once; its hash is in the database)"
+	case g.tokenHash != "":
+		token = "as shown when the database was new"
 	}
 	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning), %s and %s (Qimen)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, scheme, protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, token, g.cmd.Database)
+		version, scheme, protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, token, store.Redacted(g.cmd.Database))
 	if g.demo == nil {
 		return
 	}

@@ -2,14 +2,18 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/secret"
@@ -23,6 +27,7 @@ type Bench struct {
 	Dir      string        // where databases go; empty: a temporary folder
 	Duration time.Duration // of each stage
 	Rounds   int
+	Database string    // URL of a PostgreSQL server's database, beside which databases are made; empty: SQLite
 	Events   int       // growth: how large the ledger gets; deliver: how far a destination gets behind
 	Progress io.Writer // says what is being measured
 
@@ -45,8 +50,46 @@ func (b *Bench) inDir(f func(dir string) error) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return f(dir)
+	if b.Database == "" {
+		return f(dir)
+	}
+	if err := b.execute("CREATE DATABASE " + databaseName(dir)); err != nil {
+		return err
+	}
+	return errors.Join(f(dir), b.execute("DROP DATABASE "+databaseName(dir)+" WITH (FORCE)"))
 }
+
+// databaseName names the database of a folder.
+func databaseName(dir string) string {
+	return strings.ReplaceAll(strings.ToLower(filepath.Base(dir)), "-", "_")
+}
+
+// execute runs a statement in the database that was given.
+func (b *Bench) execute(statement string) error {
+	c, err := pgx.Connect(b.ctx, b.Database)
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.WithoutCancel(b.ctx))
+	_, err = c.Exec(b.ctx, statement)
+	return err
+}
+
+// databaseOf is the URL of the database of a folder.
+func (b *Bench) databaseOf(dir string) (string, error) {
+	if b.Database == "" {
+		return "sqlite:" + filepath.Join(dir, databaseFile), nil
+	}
+	u, err := url.Parse(b.Database)
+	if err != nil {
+		return "", errors.New("the database's URL cannot be read")
+	}
+	u.Path = "/" + databaseName(dir)
+	return u.String(), nil
+}
+
+// sharedKey seals what is in databases of PostgreSQL.
+const sharedKey = "b3JkZXJnYXRlIGJlbmNoIGlzIG5vIHNlY3JldC4uLi4="
 
 func (b *Bench) say(format string, args ...any) {
 	if b.Progress != nil {
@@ -97,6 +140,7 @@ func (b *Bench) measured(name string, p *process, conns, per int, w work) (Stage
 		return Stage{}, nil, fmt.Errorf("%s: %w", name, out.failed)
 	}
 	s := p.stage(name, conns, out.sent*per, before, after)
+	s.Noisy = b.noisy(before, after)
 	s.Rate = float64(out.sent*per) / out.duration.Seconds()
 	s.P50, s.P99 = percentiles(out.took)
 	return s, out, nil
@@ -147,7 +191,7 @@ func (b *Bench) durable(r *results, name string, conns, per int, w work, check f
 			if err := p.stop(); err != nil {
 				return fmt.Errorf("stopping the gateway: %w", err)
 			}
-			r.check(withLedger(dir, func(s order.Store) error { return check(s, out.sent) }))
+			r.check(b.withLedger(dir, func(s order.Store) error { return check(s, out.sent) }))
 			return nil
 		})
 		return s, err
@@ -155,8 +199,8 @@ func (b *Bench) durable(r *results, name string, conns, per int, w work, check f
 }
 
 // withLedger opens what a stopped gateway left.
-func withLedger(dir string, f func(order.Store) error) (err error) {
-	s, err := openStore(dir)
+func (b *Bench) withLedger(dir string, f func(order.Store) error) (err error) {
+	s, err := b.openStore(dir)
 	if err != nil {
 		return err
 	}
@@ -168,13 +212,25 @@ func withLedger(dir string, f func(order.Store) error) (err error) {
 	return f(s)
 }
 
-func openStore(dir string) (order.Store, error) {
-	file := filepath.Join(dir, databaseFile)
-	key, err := secret.Load(file + ".key")
+func (b *Bench) openStore(dir string) (order.Store, error) {
+	return b.openGrouping(dir, 0)
+}
+
+// openGrouping opens a ledger whose transactions have at most so many tasks; 0: as many as
+// a gateway's.
+func (b *Bench) openGrouping(dir string, group int) (order.Store, error) {
+	key, err := secret.Parse(sharedKey)
+	if b.Database == "" {
+		key, err = secret.Load(filepath.Join(dir, databaseFile) + ".key")
+	}
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(context.Background(), "sqlite:"+file, store.Options{Key: key, Log: slog.New(slog.DiscardHandler)})
+	database, err := b.databaseOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(context.Background(), database, store.Options{Key: key, Group: group, Log: slog.New(slog.DiscardHandler)})
 }
 
 // raw measures group commits of the same events without HTTP: as many callers,
@@ -182,8 +238,8 @@ func openStore(dir string) (order.Store, error) {
 func (b *Bench) raw(callers int) (Stage, error) {
 	return b.undisturbed(func() (s Stage, err error) {
 		err = b.inDir(func(dir string) error {
-			return withLedger(dir, func(ledger order.Store) error {
-				s, err = b.commits(ledger, callers)
+			return b.withLedger(dir, func(ledger order.Store) error {
+				s, err = b.commits([]order.Store{ledger}, callers)
 				return err
 			})
 		})
@@ -191,7 +247,8 @@ func (b *Bench) raw(callers int) (Stage, error) {
 	})
 }
 
-func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
+// commits measures commits of as many callers, who are divided among stores.
+func (b *Bench) commits(ledgers []order.Store, callers int) (Stage, error) {
 	at := time.Now()
 	tasks := make([]*order.Task, b.most())
 	app := &order.App{Key: appKey}
@@ -218,7 +275,8 @@ func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
 	before := readClock(0)
 	deadline := before.at.Add(b.Duration)
 	var all sync.WaitGroup
-	for range callers {
+	for i := range callers {
+		ledger := ledgers[i%len(ledgers)]
 		all.Go(func() {
 			var own []time.Duration
 			var err error
@@ -247,7 +305,7 @@ func (b *Bench) commits(ledger order.Store, callers int) (Stage, error) {
 	n := float64(len(took))
 	s := Stage{
 		Name: "store", Conns: callers, Rate: n / after.at.Sub(before.at).Seconds(), CPU: float64((after.own - before.own).Microseconds()) / n,
-		Noisy: noisy(before, after),
+		Noisy: b.noisy(before, after),
 	}
 	s.P50, s.P99 = percentiles(took)
 	return s, failed

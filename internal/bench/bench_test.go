@@ -60,7 +60,7 @@ func signed(t *testing.T, r *http.Request) bool {
 // ledger has the first events of a load, but for those left out.
 func ledger(t *testing.T, n int, without ...int) order.Store {
 	t.Helper()
-	s, err := openStore(t.TempDir())
+	s, err := (&Bench{}).openStore(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

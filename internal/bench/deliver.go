@@ -145,7 +145,7 @@ func (b *Bench) deliver(r *results, name string, conns int, w work, rate float64
 				s.P50, s.P99 = percentiles(to.latencies(w.answered[:out.sent]))
 			}
 			r.check(to.verdict(out.sent))
-			r.check(withLedger(dir, func(ledger order.Store) error { return sameEvents(ledger, out.sent) }))
+			r.check(b.withLedger(dir, func(ledger order.Store) error { return sameEvents(ledger, out.sent) }))
 			return nil
 		})
 		return s, err

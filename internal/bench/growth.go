@@ -52,7 +52,7 @@ func (b *Bench) Growth(ctx context.Context) (*Report, error) {
 		}
 		for d, n := range filled {
 			b.say("comparing %d events with the ledger", n)
-			r.check(withLedger(d, func(s order.Store) error { return sameEvents(s, n) }))
+			r.check(b.withLedger(d, func(s order.Store) error { return sameEvents(s, n) }))
 		}
 		return nil
 	})

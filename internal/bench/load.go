@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,10 +36,12 @@ type outcome struct {
 // load sends requests over a number of connections, each as soon as the one
 // before it on its connection is answered, until the time or the work is over.
 // Requests are taken in their order: the first sent of them were sent.
+// The address may be several, with commas between, who share the connections.
 func load(ctx context.Context, address string, conns int, duration time.Duration, w work) (*outcome, error) {
+	addresses := strings.Split(address, ",")
 	callers := make([]*caller, conns)
 	for i := range callers {
-		conn, err := net.Dial("tcp", address)
+		conn, err := net.Dial("tcp", addresses[i%len(addresses)])
 		if err != nil {
 			return nil, err
 		}

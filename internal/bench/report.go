@@ -71,6 +71,8 @@ var gates = []Gate{
 	{Name: "ten_dest_to_ingest", Limit: 0.90, AtLeast: true},
 	{Name: "backlog_to_ingest", Limit: 0.90, AtLeast: true},
 	{Name: "backlog_rss_mb", Limit: 250},
+	{Name: "pg_256_to_A", Limit: 0.25, AtLeast: true},
+	{Name: "pg_group_to_single", Limit: 3, AtLeast: true},
 }
 
 // results collects measurements and what is computed from them.

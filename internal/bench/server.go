@@ -69,8 +69,21 @@ func (b *Bench) startGateway(dir string, destinations ...string) (*process, erro
 	if err := os.WriteFile(file, []byte(declared), 0o600); err != nil {
 		return nil, err
 	}
-	return b.start(dir, []string{"ORDERGATE_ADMIN_TOKEN=" + adminToken}, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--database", "sqlite:"+filepath.Join(dir, databaseFile), "--apply", file, "--log-level", "warn", "--allow-private", "127.0.0.0/8")
+	database, err := b.databaseOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	return b.serve(dir, database, file)
+}
+
+// serve starts the program on a database, with what a file declares.
+func (b *Bench) serve(dir, database, file string) (*process, error) {
+	env := []string{"ORDERGATE_ADMIN_TOKEN=" + adminToken}
+	if b.Database != "" {
+		env = append(env, "ORDERGATE_KEY="+sharedKey)
+	}
+	return b.start(dir, env, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--database", database, "--apply", file, "--log-level", "warn", "--allow-private", "127.0.0.0/8")
 }
 
 const databaseFile = "bench.db"

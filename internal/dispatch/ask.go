@@ -101,7 +101,7 @@ func (a *Asker) enter(d *order.Destination) error {
 	switch {
 	case a.closed:
 		return contract.Unavailable
-	case a.inFlight[d.Name] >= d.InFlight():
+	case a.inFlight[d.Name] >= a.Store.Share().Part(d.InFlight()):
 		return contract.CallLimited
 	}
 	a.quitting() // for insist

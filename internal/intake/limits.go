@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -22,14 +23,18 @@ type Limits struct {
 	now     time.Time // the latest seen: calls do not come in the order of their times
 	day     string
 	ends    time.Time             // when the day does
-	today   map[string]int64      // calls by app
+	today   map[string]int64      // calls by app, of all processes, when last read
+	since   map[string]int64      // this process's calls by app after that
 	pending map[order.Usage]int64 // not yet stored; Calls is zero in the key
 	second  map[string]*rate.Limiter
+	asked   map[string]int64   // calls by app that came since the others were told, refused ones too
+	share   float64            // of what is left of any limit, that is this process's
+	shares  map[string]float64 // the same of apps that were called lately
 }
 
 // NewLimits continues with what the store has counted for today.
 func NewLimits(ctx context.Context, store order.Store, now time.Time) (*Limits, error) {
-	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}}
+	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), since: map[string]int64{}, pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}, asked: map[string]int64{}, share: 1}
 	var err error
 	l.today, err = store.Usage(ctx, l.day)
 	return l, err
@@ -43,6 +48,14 @@ type Ban struct {
 	For   time.Duration
 }
 
+// shareOf is which fraction of an app's limits is this process's; l.mu is held.
+func (l *Limits) shareOf(app string) float64 {
+	if share, ok := l.shares[app]; ok {
+		return share
+	}
+	return l.share
+}
+
 // Count counts a call, or returns what bans it. A banned call is not counted.
 func (l *Limits) Count(app *order.App, now time.Time) *Ban {
 	l.mu.Lock()
@@ -54,24 +67,37 @@ func (l *Limits) Count(app *order.App, now time.Time) *Ban {
 	if !now.Before(l.ends) {
 		l.day, l.ends = dayOf(now), midnightAfter(now)
 		clear(l.today)
+		clear(l.since)
 	}
-	if limit := app.Rate.PerDay; limit > 0 && l.today[app.Key] >= int64(limit) {
-		return &Ban{Daily: true, For: l.ends.Sub(now)}
+	l.asked[app.Key]++
+	if limit := int64(app.Rate.PerDay); limit > 0 {
+		left := limit - l.today[app.Key]
+		if left-l.since[app.Key] <= 0 {
+			return &Ban{Daily: true, For: l.ends.Sub(now)}
+		}
+		if share := l.shareOf(app.Key); share < 1 && float64(l.since[app.Key]) >= share*float64(left) {
+			return &Ban{Daily: true, For: FlushInterval} // the rest may be another's
+		}
 	}
 	if app.Rate.PerSecond > 0 && !l.limiter(app).AllowN(now, 1) {
 		return &Ban{For: time.Second}
 	}
-	l.today[app.Key]++
+	l.since[app.Key]++
 	l.pending[order.Usage{AppKey: app.Key, Day: l.day}]++
 	return nil
 }
 
 func (l *Limits) limiter(app *order.App) *rate.Limiter {
-	n := app.Rate.PerSecond
+	limit := rate.Limit(float64(app.Rate.PerSecond) * l.shareOf(app.Key))
+	burst := max(1, int(math.Ceil(float64(limit))))
 	b, ok := l.second[app.Key]
-	if !ok || b.Burst() != n {
-		b = rate.NewLimiter(rate.Limit(n), n)
+	if !ok {
+		b = rate.NewLimiter(limit, burst)
 		l.second[app.Key] = b
+	}
+	if b.Limit() != limit || b.Burst() != burst {
+		b.SetLimitAt(l.now, limit)
+		b.SetBurstAt(l.now, burst)
 	}
 	return b
 }
@@ -97,14 +123,52 @@ func (l *Limits) Run(ctx context.Context, store order.Store, log *slog.Logger) {
 }
 
 func (l *Limits) flush(ctx context.Context, store order.Store, log *slog.Logger) {
-	usage := l.take()
-	if len(usage) == 0 {
-		return
+	if usage := l.take(); len(usage) > 0 {
+		if err := store.Commit(ctx, order.CountCalls(usage)); err != nil {
+			log.Warn("daily counters not stored; trying again", "error", err)
+			l.giveBack(usage)
+			return
+		}
 	}
-	if err := store.Commit(ctx, order.CountCalls(usage)); err != nil {
-		log.Warn("daily counters not stored; trying again", "error", err)
-		l.giveBack(usage)
+	if err := l.agree(ctx, store); err != nil && ctx.Err() == nil {
+		log.Warn("limits could not be shared with other processes; trying again", "error", err)
 	}
+}
+
+// agree shares limits out among the processes that share the store: of each, a process
+// has what its share of the calls of late was.
+func (l *Limits) agree(ctx context.Context, store order.Store) error {
+	whole := store.Share()
+	l.mu.Lock()
+	l.share = float64(whole.To-whole.From) / float64(max(1, whole.Of))
+	asked, alone, day := l.asked, l.share == 1 && l.shares == nil, l.day
+	l.asked = map[string]int64{}
+	l.mu.Unlock()
+	if alone {
+		return nil
+	}
+	shares, err := store.Shares(ctx, asked)
+	if err != nil {
+		return err
+	}
+	today, err := store.Usage(ctx, day)
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shares = shares
+	if l.day != day {
+		return nil
+	}
+	l.today = today
+	clear(l.since)
+	for u, n := range l.pending { // it is not stored yet
+		if u.Day == day {
+			l.since[u.AppKey] = n
+		}
+	}
+	return nil
 }
 
 func (l *Limits) take() []order.Usage {

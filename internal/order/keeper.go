@@ -28,7 +28,11 @@ const (
 func (k *Keeper) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := keepEvery
-		n, err := k.Sweep(ctx)
+		n := 0
+		leads, err := k.Store.Lead(ctx, "keep")
+		if err == nil && leads {
+			n, err = k.Sweep(ctx)
+		}
 		switch {
 		case err != nil && ctx.Err() == nil:
 			k.Log.Warn("old events not deleted; trying again", "error", err)

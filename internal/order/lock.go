@@ -236,15 +236,15 @@ func clip(text string) string {
 // interrupted is the code of a lock whose call ended with the process that made it.
 const interrupted = "interrupted"
 
-// Abandon makes the task that gives up the locks of an order that are asked: whoever
-// asked is gone, and nobody knows what the merchant did.
-func Abandon(k Key) *Task {
+// Abandon makes the task that gives up the locks of an order that were asked for before a
+// time, zero for all: whoever asked is gone, and nobody knows what the merchant did.
+func Abandon(k Key, before time.Time) *Task {
 	return &Task{Orders: []Key{k}, Decide: func(v *View) (Decision, error) {
 		o := v.Orders[k]
 		asked := map[string][]Lock{}
 		var calls []string
 		for _, l := range o.Locks {
-			if l.State != LockAsked {
+			if l.State != LockAsked || !before.IsZero() && !l.AskedAt.Before(before) {
 				continue
 			}
 			if asked[l.Event] == nil {
@@ -319,24 +319,29 @@ func (a *App) lockUntil() LockUntil {
 const abandonSize = 100
 
 // AbandonAsked gives up all locks that are asked, and all calls that wait for somebody,
-// as one must at the start: their askers ended with the process before. It returns the
+// as one must at the start: their askers ended with the process before. When other
+// processes may still ask, only what was asked before a time is given up. It returns the
 // number of both.
-func AbandonAsked(ctx context.Context, s Store) (n int, err error) {
-	n, err = abandonLocks(ctx, s)
+func AbandonAsked(ctx context.Context, s Store, before time.Time) (n int, err error) {
+	n, err = abandonLocks(ctx, s, before)
 	for after := int64(0); err == nil; {
 		var asked []*Event
 		var more bool
 		if asked, more, err = s.Events(ctx, EventFilter{Asked: true, After: after, Limit: abandonSize}); err != nil || len(asked) == 0 {
 			break
 		}
-		tasks := make([]*Task, len(asked))
-		for i, e := range asked {
-			tasks[i], after = abandonCall(e), e.Seq
+		var tasks []*Task
+		for _, e := range asked {
+			if after = e.Seq; before.IsZero() || e.At.Before(before) {
+				tasks = append(tasks, abandonCall(e))
+			}
 		}
-		if err = s.Commit(ctx, tasks...); !more {
-			return n + len(asked), err
+		if len(tasks) > 0 {
+			err = s.Commit(ctx, tasks...)
 		}
-		n += len(asked)
+		if n += len(tasks); !more {
+			return n, err
+		}
 	}
 	return n, err
 }
@@ -357,15 +362,18 @@ func abandonCall(e *Event) *Task {
 	return t
 }
 
-func abandonLocks(ctx context.Context, s Store) (orders int, err error) {
+func abandonLocks(ctx context.Context, s Store, before time.Time) (orders int, err error) {
 	for after := int64(0); ; {
 		found, more, err := s.Orders(ctx, OrderFilter{Locks: []LockState{LockAsked}, After: after, Limit: abandonSize})
 		if err != nil {
 			return orders, err
 		}
-		tasks := make([]*Task, len(found))
-		for i, o := range found {
-			tasks[i], after = Abandon(o.Key), o.ID
+		var tasks []*Task
+		for _, o := range found {
+			after = o.ID
+			if before.IsZero() || slices.ContainsFunc(o.Locks, func(l Lock) bool { return l.State == LockAsked && l.AskedAt.Before(before) }) {
+				tasks = append(tasks, Abandon(o.Key, before))
+			}
 		}
 		if len(tasks) > 0 {
 			if err := s.Commit(ctx, tasks...); err != nil {

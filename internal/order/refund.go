@@ -84,6 +84,27 @@ type Sweeper struct {
 	Store Store
 	Clock func() time.Time
 	Log   *slog.Logger
+
+	// Abandon says that it also gives up what was asked so long ago that its asker is gone:
+	// another process, which may have been among those that share the store.
+	Abandon   bool
+	abandoned time.Time // when it last looked for that
+}
+
+// abandonEvery is how often it is looked for what nobody asks any more.
+const abandonEvery = 10 * time.Second
+
+func (s *Sweeper) abandon(ctx context.Context) error {
+	now := s.Clock()
+	if now.Sub(s.abandoned) < abandonEvery {
+		return nil
+	}
+	s.abandoned = now
+	n, err := AbandonAsked(ctx, s.Store, now.Add(-askedTooLong))
+	if n > 0 {
+		s.Log.Warn("whoever asked for locks is gone; they are unknown now", "orders", n)
+	}
+	return err
 }
 
 // How often the sweeper looks, and how many orders stand in one transaction:
@@ -98,7 +119,14 @@ func (s *Sweeper) Run(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
-		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
+		leads, err := s.Store.Lead(ctx, "sweep")
+		if err == nil && leads {
+			err = s.Sweep(ctx)
+		}
+		if err == nil && leads && s.Abandon {
+			err = s.abandon(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("automatic refunds not stored; trying again", "error", err)
 		}
 		select {

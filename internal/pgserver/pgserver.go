@@ -66,10 +66,10 @@ func versionOf(path string) int {
 	return n
 }
 
-// Start makes a server with fresh data and starts it. Settings are lines of
-// postgresql.conf.
-func Start(settings ...string) (*Server, error) {
-	s, err := prepare()
+// Start makes a server with fresh data in a folder of its own within dir, empty for the
+// temporary one, and starts it. Settings are lines of postgresql.conf.
+func Start(dir string, settings ...string) (*Server, error) {
+	s, err := prepare(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func Start(settings ...string) (*Server, error) {
 
 // Standby makes a server that follows s by streaming replication, and starts it.
 func (s *Server) Standby(name string, settings ...string) (*Server, error) {
-	standby, err := prepare()
+	standby, err := prepare(filepath.Dir(s.dir))
 	if err != nil {
 		return nil, err
 	}
@@ -92,13 +92,13 @@ func (s *Server) Standby(name string, settings ...string) (*Server, error) {
 }
 
 // prepare makes a folder for a server, and finds a port.
-func prepare() (*Server, error) {
+func prepare(dir string) (*Server, error) {
 	bin, err := Binaries()
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{bin: bin}
-	if s.dir, err = os.MkdirTemp("", "ordergate-pg-"); err != nil {
+	if s.dir, err = os.MkdirTemp(dir, "ordergate-pg-"); err != nil {
 		return nil, err
 	}
 	if os.Getuid() == 0 {

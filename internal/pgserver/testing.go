@@ -12,7 +12,7 @@ import (
 // shared is a server for all tests of a process. What they write need not outlive it.
 var shared = sync.OnceValues(func() (*Server, error) {
 	started.Store(true)
-	return Start("fsync = off", "full_page_writes = off", "synchronous_commit = off")
+	return Start("", "fsync = off", "full_page_writes = off", "synchronous_commit = off")
 })
 
 var (

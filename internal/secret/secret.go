@@ -9,6 +9,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -148,6 +149,18 @@ func (k *Key) Mark(text string) [sha256.Size]byte {
 	var m [sha256.Size]byte
 	h.Sum(m[:0])
 	return m
+}
+
+// Hash is what is kept of a secret that is only to be recognized. The secret must be
+// one that nobody can guess.
+func Hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// IsHash reports whether a hash is a text's.
+func IsHash(hash, text string) bool {
+	return subtle.ConstantTimeCompare([]byte(hash), []byte(Hash(text))) == 1
 }
 
 // Fingerprint tells keys apart without revealing them.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,7 @@ type committer struct {
 	log       *slog.Logger
 	onCommit  func(Group)
 	lagging   func() bool
+	most      int  // tasks of a group
 	sole      bool // no other process adds to the log
 
 	mu      sync.RWMutex // guards closed, and queue against a send after close
@@ -49,7 +51,7 @@ type committer struct {
 
 func newCommitter(e engine, d *directory, o Options) *committer {
 	return &committer{
-		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit, lagging: o.Lagging,
+		engine: e, directory: d, clock: o.Clock, log: o.Log, onCommit: o.OnCommit, lagging: o.Lagging, most: cmp.Or(o.Group, maxGroup),
 		queue: make(chan *unit, o.Queue), stopped: make(chan struct{}),
 	}
 }
@@ -126,9 +128,9 @@ func (c *committer) run() {
 }
 
 func (c *committer) drain(group []*unit) []*unit {
-	most := maxGroup
+	most := c.most
 	if c.lagging != nil && c.lagging() {
-		most = crowdedGroup
+		most = min(most, crowdedGroup)
 	}
 	for n := len(group[0].tasks); n < most; {
 		select {

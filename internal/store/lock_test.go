@@ -77,11 +77,11 @@ func testLocks(t *testing.T, db database) {
 			t.Errorf("with locks that are %s: %v, %v; want %v", states, got, err, want)
 		}
 	}
-	n, err := order.AbandonAsked(t.Context(), s)
+	n, err := order.AbandonAsked(t.Context(), s, time.Time{})
 	if err != nil || n != 2 || fmt.Sprint(lockStates(t, s, "2")) != "[z unknown interrupted]" {
 		t.Errorf("abandoned %d, %v: %v", n, err, lockStates(t, s, "2"))
 	}
-	if n, err := order.AbandonAsked(t.Context(), s); n != 0 || err != nil {
+	if n, err := order.AbandonAsked(t.Context(), s, time.Time{}); n != 0 || err != nil {
 		t.Errorf("abandoned again: %d, %v", n, err)
 	}
 	events := allEvents(t, s)

@@ -79,6 +79,9 @@ func (w *watcher) stop() {
 
 // poke has it look at once: there is something new.
 func (w *watcher) poke() {
+	if w == nil {
+		return
+	}
 	select {
 	case w.wake <- struct{}{}:
 	default:

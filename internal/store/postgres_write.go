@@ -51,7 +51,9 @@ func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (e
 		t := &pgTransaction{postgresStore: s, ctx: ctx}
 		err = t.run(w, decide)
 		if err == nil {
-			s.watch.poke()
+			if s.watch.grown != nil {
+				s.watch.poke()
+			}
 			return nil
 		}
 		s.recover(ctx, err)

@@ -16,6 +16,7 @@ import (
 type Options struct {
 	Key      *secret.Key      // seals secrets and tokens
 	Queue    int              // calls that may wait; 0: 4096
+	Group    int              // tasks in a transaction before it takes no further call; 0: 512
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
 	OnCommit func(Group)      // told of every group after its transaction; must be quick
@@ -51,6 +52,16 @@ func Open(ctx context.Context, url string, o Options) (order.Store, error) {
 		return nil, err
 	}
 	return openSQLite(ctx, path, o)
+}
+
+// Check reports whether a URL is one that Open takes.
+func Check(url string) error {
+	if Shared(url) {
+		_, err := postgresConfig(url)
+		return err
+	}
+	_, err := File(url)
+	return err
 }
 
 // Shared reports whether a URL is of a database that several processes may share.
