@@ -232,7 +232,7 @@ func Rotate(key string, secret contract.Secret, overlap time.Duration) *Task {
 
 // DropApp makes the task that deletes an app with its sessions.
 func DropApp(key string) *Task {
-	return &Task{Decide: func(*View) (Decision, error) { return Decision{DropApps: []string{key}}, nil }}
+	return &Task{Apps: []string{key}, Decide: func(*View) (Decision, error) { return Decision{DropApps: []string{key}}, nil }}
 }
 
 // DropSession makes the task that deletes a session.

@@ -241,5 +241,5 @@ func RotateDestination(name string, secret contract.Secret, overlap time.Duratio
 
 // DropDestination makes the task that deletes a destination.
 func DropDestination(name string) *Task {
-	return &Task{Decide: func(*View) (Decision, error) { return Decision{DropDestinations: []string{name}}, nil }}
+	return &Task{Destinations: true, Decide: func(*View) (Decision, error) { return Decision{DropDestinations: []string{name}}, nil }}
 }

@@ -64,6 +64,7 @@ type logged struct {
 type dirty struct {
 	*order.Order
 	changed bool // besides the time of its last event
+	added   bool // it is new
 }
 
 func (w *writes) empty() bool {

@@ -32,7 +32,7 @@ type unit struct {
 	done  chan error
 }
 
-// committer groups what waits into transactions, one at a time.
+// committer groups what waits into transactions.
 type committer struct {
 	engine    engine
 	directory *directory
@@ -112,9 +112,20 @@ func (c *committer) stop() {
 	<-c.stopped
 }
 
+// start has so many transactions made beside each other, until stop is called.
+func (c *committer) start(transactions int) {
+	var all sync.WaitGroup
+	for range transactions {
+		all.Go(c.run)
+	}
+	go func() {
+		all.Wait()
+		close(c.stopped)
+	}()
+}
+
 // run commits until stop is called.
 func (c *committer) run() {
-	defer close(c.stopped)
 	group := make([]*unit, 0, maxGroup)
 	for first := range c.queue {
 		// No timer delays a lone call. Yielding instead lets callers that are

@@ -384,7 +384,7 @@ func testPanic(t *testing.T, db database) {
 
 func testBusy(t *testing.T, db database) {
 	o := options(t)
-	o.Queue = 2
+	o.Queue, o.writers = 2, 1
 	s := opened(t, db, o)
 	entered, release := make(chan struct{}), make(chan struct{})
 	slow := &order.Task{Decide: func(*order.View) (order.Decision, error) {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,8 @@ var postgresMigrations embed.FS
 // leastVersion is the oldest PostgreSQL that is served.
 const leastVersion = 140000
 
-// Readers of a node, by what they read for. With the committer and the watcher a node has
-// eight connections at most.
+// Readers of a node, by what they read for. With those that commit and the one that
+// watches a node has nine connections at most.
 var postgresReaders = [purposes]int32{forCalls: 2, forLists: 2, forLog: 2}
 
 // What a database that does not answer is given, so that callers are told to try again in
@@ -48,8 +49,19 @@ var postgresDialect = dialect{
 	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
 }
 
-// postgresStore is the ledger in PostgreSQL, which other processes may share: nodes. One
-// connection commits, one watches (postgres_watch.go), others read.
+// postgresWriters is how many transactions a node has under way: while the server works on
+// one, the callers of another are answered and call again.
+const postgresWriters = 2
+
+// pgWriter is a connection that commits, and what only its transactions use.
+type pgWriter struct {
+	conn     *pgx.Conn // nil: it is to be connected again
+	failedAt time.Time // when it could last not be
+	failure  error
+}
+
+// postgresStore is the ledger in PostgreSQL, which other processes may share: nodes. Some
+// connections commit, one watches (postgres_watch.go), others read.
 type postgresStore struct {
 	*committer
 	*directory
@@ -59,13 +71,11 @@ type postgresStore struct {
 	pools  pgPools
 	watch  *watcher
 
-	// Only the committer uses these.
-	conn       *pgx.Conn // nil: it is to be connected again
-	failedAt   time.Time // when it could last not be
-	failure    error
+	writers    []*pgWriter
+	idle       chan *pgWriter
+	partitions partitions
 	orderIDs   idBlock
 	workIDs    idBlock
-	partitions partitions
 
 	// Only Prune uses these.
 	pruned int64 // the last place that was in a dropped partition
@@ -80,11 +90,17 @@ func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
+	o.writers = cmp.Or(o.writers, postgresWriters)
 	config, err := postgresConfig(text)
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
+	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, idle: make(chan *pgWriter, o.writers), orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
+	for range o.writers {
+		w := &pgWriter{}
+		s.writers = append(s.writers, w)
+		s.idle <- w
+	}
 	s.ledger = ledger{reader: &s.pools, dialect: postgresDialect, key: o.Key}
 	defer func() {
 		if err != nil {
@@ -109,7 +125,7 @@ func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore
 		return nil, err
 	}
 	s.end = s.watch.reached
-	go s.run() // until Close
+	s.start(len(s.writers))
 	return s, nil
 }
 
@@ -119,7 +135,7 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.conn = c
+	s.writers[0].conn = c
 	if version, _ := strconv.Atoi(c.PgConn().ParameterStatus("server_version_num")); version != 0 && version < leastVersion {
 		return fmt.Errorf("its server is older than PostgreSQL %d", leastVersion/10000)
 	}
@@ -328,10 +344,13 @@ func (s *postgresStore) close() error {
 			pool.Close()
 		}
 	}
-	if s.conn != nil {
-		return s.conn.Close(ctx)
+	var errs []error
+	for _, w := range s.writers {
+		if w.conn != nil {
+			errs = append(errs, w.conn.Close(ctx))
+		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Keyed values of meta that processes agree on.
@@ -355,18 +374,28 @@ func (s *postgresStore) Agree(ctx context.Context, name string, make func() stri
 
 // idBlock gives out keys from blocks of a sequence.
 type idBlock struct {
-	sequence   string
-	next, last int64
+	sequence string
+
+	mu         sync.Mutex
+	next, last int64 // keys that are left; last is not one of them
 }
 
 const idBlockSize = 1000
 
-// left is how many can be given out.
-func (b *idBlock) left() int { return int(b.last - b.next) }
-
-func (b *idBlock) refill(block int64) { b.next, b.last = block*idBlockSize+1, (block+1)*idBlockSize+1 }
-
-func (b *idBlock) take() int64 {
-	b.next++
-	return b.next - 1
+// take gives out keys in ascending order.
+func (b *idBlock) take(ctx context.Context, c *pgx.Conn, n int) (ids []int64, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(ids) < n {
+		if b.next == b.last {
+			var block int64
+			if err := c.QueryRow(ctx, "SELECT nextval($1::text::regclass)", b.sequence).Scan(&block); err != nil {
+				return nil, err
+			}
+			b.next, b.last = block*idBlockSize+1, (block+1)*idBlockSize+1
+		}
+		ids = append(ids, b.next)
+		b.next++
+	}
+	return ids, nil
 }

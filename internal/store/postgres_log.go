@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,17 +27,34 @@ const partitionLock = migrationLock + 1
 
 // partitions is what the committer knows of them.
 type partitions struct {
+	mu      sync.Mutex
 	upper   int64 // the first place that has none
 	drawn   int64 // the last place that this node has drawn
 	missing bool  // one was, meanwhile
 }
 
+// drew notes a place that was drawn.
+func (p *partitions) drew(place int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drawn = max(p.drawn, place)
+}
+
+// lack notes that a place had no partition.
+func (p *partitions) lack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.missing = true
+}
+
 // ensure makes partitions that will be needed soon.
-func (p *partitions) ensure(ctx context.Context, s *postgresStore) error {
+func (p *partitions) ensure(ctx context.Context, c *pgx.Conn) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.missing && p.drawn+partitionAhead < p.upper {
 		return nil
 	}
-	return pgx.BeginFunc(ctx, s.conn, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(partitionLock)); err != nil {
 			return err
 		}

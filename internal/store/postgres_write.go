@@ -40,15 +40,17 @@ const maxTries = 10
 func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), transactTimeout)
 	defer cancel()
+	writer := <-s.idle
+	defer func() { s.idle <- writer }()
 	fresh := false // connected by this transaction
 	for try := 1; ; try++ {
-		if s.conn == nil {
-			if err := s.reconnect(ctx); err != nil {
+		if writer.conn == nil {
+			if err := s.reconnect(ctx, writer); err != nil {
 				return err
 			}
 			fresh = true
 		}
-		t := &pgTransaction{postgresStore: s, ctx: ctx}
+		t := &pgTransaction{postgresStore: s, pgWriter: writer, ctx: ctx}
 		err = t.run(w, decide)
 		if err == nil {
 			if s.watch.grown != nil {
@@ -56,15 +58,15 @@ func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (e
 			}
 			return nil
 		}
-		s.recover(ctx, err)
+		writer.recover(ctx, err)
 		var refused *pgconn.PgError
 		switch errors.As(err, &refused); {
 		case try == maxTries:
 			return err
 		case refused != nil && refused.Code == noPartition:
-			s.partitions.missing = true
+			s.partitions.lack()
 		case refused != nil && slices.Contains([]string{uniqueViolation, staleStatement, deadlock, serialization}, refused.Code):
-		case !t.writing && s.conn == nil && !fresh: // the connection was broken before anything was written
+		case !t.writing && writer.conn == nil && !fresh: // the connection was broken before anything was written
 		default:
 			return err
 		}
@@ -74,38 +76,39 @@ func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (e
 // connectAgain is how long a server that could not be reached is left alone.
 const connectAgain = 200 * time.Millisecond
 
-func (s *postgresStore) reconnect(ctx context.Context) error {
-	if s.failure != nil && time.Since(s.failedAt) < connectAgain {
-		return s.failure
+func (s *postgresStore) reconnect(ctx context.Context, w *pgWriter) error {
+	if w.failure != nil && time.Since(w.failedAt) < connectAgain {
+		return w.failure
 	}
-	s.conn, s.failure = nil, nil
+	w.conn, w.failure = nil, nil
 	c, err := s.connect(ctx)
 	if err != nil {
-		s.failedAt, s.failure = time.Now(), fmt.Errorf("connecting: %w", err)
-		return s.failure
+		w.failedAt, w.failure = time.Now(), fmt.Errorf("connecting: %w", err)
+		return w.failure
 	}
-	s.conn = c
+	w.conn = c
 	return nil
 }
 
 // recover makes the connection fit for the next transaction, or closes it.
-func (s *postgresStore) recover(ctx context.Context, err error) {
+func (w *pgWriter) recover(ctx context.Context, err error) {
 	var refused *pgconn.PgError
-	if !errors.As(err, &refused) && !s.conn.IsClosed() && s.conn.PgConn().TxStatus() == 'I' {
+	if !errors.As(err, &refused) && !w.conn.IsClosed() && w.conn.PgConn().TxStatus() == 'I' {
 		return // refused by this program
 	}
-	if !s.conn.IsClosed() && (refused == nil || refused.Code != readOnly) {
-		if _, err := s.conn.Exec(ctx, "ROLLBACK"); err == nil {
+	if !w.conn.IsClosed() && (refused == nil || refused.Code != readOnly) {
+		if _, err := w.conn.Exec(ctx, "ROLLBACK"); err == nil {
 			return
 		}
 	}
-	_ = s.conn.Close(ctx)
-	s.conn = nil
+	_ = w.conn.Close(ctx)
+	w.conn = nil
 }
 
 // pgTransaction is one try of a transaction.
 type pgTransaction struct {
 	*postgresStore
+	*pgWriter
 	ctx     context.Context
 	writing bool // it may be committed
 
@@ -114,6 +117,8 @@ type pgTransaction struct {
 
 	cursors map[cursorKey]cursorState // that are locked
 	known   map[order.EventIDKey]bool // event ids that are there
+
+	addedWork map[*order.WorkOrder]bool
 }
 
 type cursorKey struct {
@@ -173,7 +178,7 @@ func (t *pgTransaction) exchange() error {
 }
 
 func (t *pgTransaction) run(w *wanted, decide func(*order.View) *writes) error {
-	if err := t.partitions.ensure(t.ctx, t.postgresStore); err != nil {
+	if err := t.partitions.ensure(t.ctx, t.conn); err != nil {
 		return fmt.Errorf("making a partition: %w", err)
 	}
 	view, err := t.load(w)
@@ -205,7 +210,6 @@ const (
 	lockDirectory   = "SELECT value FROM meta WHERE name = 'changes' FOR UPDATE"
 	countChange     = "UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'changes'"
 	pgSelectApps    = "SELECT secret, old_secret, doc, key FROM app WHERE key = ANY ($1::text[])"
-	drawBlock       = "SELECT nextval($1::text::regclass)"
 	beginAndIsolate = "BEGIN ISOLATION LEVEL READ COMMITTED"
 )
 
@@ -239,14 +243,6 @@ func (t *pgTransaction) load(w *wanted) (*order.View, error) {
 			view.Apps[row.Text(3)] = app
 			return err
 		}, column(w.apps.list, toText))
-	}
-	for _, b := range []*idBlock{&t.orderIDs, &t.workIDs} {
-		if b.left() < maxGroup && (b == &t.orderIDs || len(w.work.list) > 0) {
-			t.queueRows(drawBlock, func(row record) error {
-				b.refill(row.Int(0))
-				return nil
-			}, b.sequence)
-		}
 	}
 	if err := t.exchange(); err != nil {
 		return nil, err
@@ -384,6 +380,9 @@ const (
 
 // write writes everything and commits.
 func (t *pgTransaction) write(w *writes, view *order.View) error {
+	if err := t.name(w); err != nil {
+		return err
+	}
 	t.queue(haveXID) // before a place is drawn: see watcher
 	t.writeOrders(w)
 	t.writeWorkOrders(w)
@@ -424,13 +423,47 @@ func (t *pgTransaction) write(w *writes, view *order.View) error {
 	return nil
 }
 
+// name gives new orders and work orders their keys.
+func (t *pgTransaction) name(w *writes) error {
+	t.addedWork = map[*order.WorkOrder]bool{}
+	orders := 0
+	for _, o := range w.orders {
+		if o.added = o.ID == 0; o.added {
+			orders++
+		}
+	}
+	for _, o := range w.work {
+		if o.Row == 0 {
+			t.addedWork[o] = true
+		}
+	}
+	ids, err := t.orderIDs.take(t.ctx, t.conn, orders)
+	if err != nil {
+		return err
+	}
+	rows, err := t.workIDs.take(t.ctx, t.conn, len(t.addedWork))
+	if err != nil {
+		return err
+	}
+	for _, o := range w.orders {
+		if o.added {
+			o.ID, ids = ids[0], ids[1:]
+		}
+	}
+	for _, o := range w.work {
+		if t.addedWork[o] {
+			o.Row, rows = rows[0], rows[1:]
+		}
+	}
+	return nil
+}
+
 // writeOrders writes orders in the order of their keys: new ones may be another's, too.
 func (t *pgTransaction) writeOrders(w *writes) {
 	var added, changed, touched []*order.Order
 	for _, o := range w.orders {
 		switch {
-		case o.ID == 0:
-			o.ID = t.orderIDs.take()
+		case o.added:
 			added = append(added, o.Order)
 		case o.changed:
 			changed = append(changed, o.Order)
@@ -478,8 +511,7 @@ func (t *pgTransaction) writeOrders(w *writes) {
 func (t *pgTransaction) writeWorkOrders(w *writes) {
 	var added, changed []*order.WorkOrder
 	for _, o := range w.work {
-		if o.Row == 0 {
-			o.Row = t.workIDs.take()
+		if t.addedWork[o] {
 			added = append(added, o)
 		} else {
 			changed = append(changed, o)
@@ -593,7 +625,9 @@ func (t *pgTransaction) place(w *writes) {
 		if e.Lane == 0 {
 			e.Lane = order.EventLane(e.Place)
 		}
-		t.partitions.drawn = max(t.partitions.drawn, e.Place)
+	}
+	if n := len(w.events); n > 0 {
+		t.partitions.drew(w.events[n-1].Place)
 	}
 }
 

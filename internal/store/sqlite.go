@@ -102,7 +102,7 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
 	s.sole = true
-	go s.run() // until Close
+	s.start(1)
 	return s, nil
 }
 
