@@ -20,7 +20,7 @@ import (
 type Destination struct {
 	Name        string                     `json:"name,omitempty" yaml:"name" doc:"Letters, digits, dots, dashes and underscores"`
 	Kind        order.DestinationKind      `json:"kind" yaml:"kind" enum:"webhook,top,suning,qimen,nats" doc:"webhook: CloudEvents signed per Standard Webhooks; top, suning: the same call to the platform, signed by the merchant's app; qimen: the reverse call to an ERP's endpoint, signed as Qimen signs it; nats: the CloudEvents of a webhook, into JetStream"`
-	URL         string                     `json:"url" yaml:"url" doc:"http or https; nats: nats or tls, the path is the prefix of the subjects. Public, unless serve allows its network by --allow-private"`
+	URL         string                     `json:"url" yaml:"url" doc:"http or https; nats: nats or tls, of a cluster several HOST:PORT with commas between, the path is the prefix of the subjects. Public, unless serve allows its network by --allow-private"`
 	AppKey      string                     `json:"app_key,omitempty" yaml:"app_key" doc:"top, suning, qimen: the merchant's app; nats: the user"`
 	Secret      contract.Secret            `json:"secret,omitempty" yaml:"secret" doc:"The app's secret; webhook: whsec_ and Base64; nats: password, or token without a user. Reads back as ***. Absent or *** keeps the present one"`
 	Session     contract.Secret            `json:"session,omitempty" yaml:"session" doc:"top, suning: access token of sellers whom sessions does not list; without one the call's own is passed through, from memory. Absent or *** keeps the present one"`
@@ -104,14 +104,22 @@ func unmasked(s contract.Secret) contract.Secret {
 func (r *resolver) target(at string, kind order.DestinationKind, address string) {
 	schemes, want := []string{"http", "https"}, "want http://HOST/PATH or https://HOST/PATH"
 	if kind == order.KindNATS {
-		schemes, want = []string{"nats", "tls"}, "want nats://HOST:PORT or tls://HOST:PORT; a path is the prefix of the subjects"
+		schemes, want = []string{"nats", "tls"}, "want nats://HOST:PORT or tls://HOST:PORT, of a cluster several HOST:PORT with commas between; a path is the prefix of the subjects"
 	}
-	u, err := url.Parse(address)
-	switch {
-	case err != nil, u.Hostname() == "", !slices.Contains(schemes, u.Scheme), u.Fragment != "":
-		r.wrong(at, "%s", want)
-	case u.User != nil:
-		r.wrong(at, "must not hold a user and password: addresses are shown")
+	servers := []string{address}
+	if kind == order.KindNATS {
+		servers = order.Servers(address)
+	}
+	for _, server := range servers {
+		u, err := url.Parse(server)
+		switch {
+		case err != nil, u.Hostname() == "", !slices.Contains(schemes, u.Scheme), u.Fragment != "":
+			r.wrong(at, "%s", want)
+			return
+		case u.User != nil:
+			r.wrong(at, "must not hold a user and password: addresses are shown")
+			return
+		}
 	}
 }
 

@@ -254,6 +254,12 @@ func (d *Dispatcher) sync(ctx, delivering context.Context, redirected bool) erro
 		}
 	}
 	d.list(relaying)
+	for _, q := range *d.readers.Load() { // only now is what is in memory of the log all of theirs
+		if q.launch != nil {
+			q.launch()
+			q.launch = nil
+		}
+	}
 	if redirected { // what is to be tried may have changed
 		for _, q := range *d.readers.Load() {
 			q.recall()
@@ -354,7 +360,7 @@ func (d *Dispatcher) wake(name string) {
 	}
 }
 
-// begin starts a queue.
+// begin makes a queue, which is launched when it is listed.
 func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error {
 	places, err := d.Store.Done(ctx, s.Name)
 	if err != nil {
@@ -370,9 +376,11 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 	}
 	q.reached.Store(s.Seq())
 	ctx, q.stop = context.WithCancel(ctx)
-	q.running.Go(func() { q.run(ctx, delivering) })
-	q.running.Go(func() { q.record(ctx) })
-	d.running.Go(q.running.Wait)
+	q.launch = func() {
+		q.running.Go(func() { q.run(ctx, delivering) })
+		q.running.Go(func() { q.record(ctx) })
+		d.running.Go(q.running.Wait)
+	}
 	d.queues[s.Name] = append(d.queues[s.Name], q)
 	return nil
 }

@@ -22,7 +22,7 @@ import (
 type stream struct {
 	declared *order.Destination
 	guard    Guard
-	server   string
+	servers  []string // of a cluster, any
 	prefix   string
 
 	mu     sync.Mutex
@@ -35,13 +35,16 @@ type stream struct {
 const defaultPrefix = "ordergate"
 
 func newStream(d *order.Destination, guard Guard) *stream {
-	s := &stream{declared: d, guard: guard, server: d.URL, prefix: defaultPrefix}
-	if u, err := url.Parse(d.URL); err == nil {
-		if path := strings.Trim(u.Path, "/"); path != "" {
-			s.prefix = strings.ReplaceAll(path, "/", ".")
+	s := &stream{declared: d, guard: guard, prefix: defaultPrefix}
+	for _, server := range order.Servers(d.URL) {
+		if u, err := url.Parse(server); err == nil {
+			if path := strings.Trim(u.Path, "/"); path != "" {
+				s.prefix = strings.ReplaceAll(path, "/", ".")
+			}
+			u.Path = ""
+			server = u.String()
 		}
-		u.Path = ""
-		s.server = u.String()
+		s.servers = append(s.servers, server)
 	}
 	return s
 }
@@ -72,7 +75,7 @@ func (s *stream) connect() (jetstream.JetStream, error) {
 	case secret != "":
 		options = append(options, nats.Token(secret))
 	}
-	conn, err := nats.Connect(s.server, options...)
+	conn, err := nats.Connect(strings.Join(s.servers, ","), options...)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +109,8 @@ func (s *stream) send(ctx context.Context, e *entry, _ time.Time) outcome {
 		return outcome{verdict: down, reason: reason, body: reason}
 	case errors.Is(err, nats.ErrMaxPayload):
 		return outcome{verdict: refused, reason: err.Error(), body: err.Error()}
+	case errors.As(err, &api) && api.Code >= 500: // the stream has no leader, or no room
+		return outcome{verdict: down, status: api.Code, reason: err.Error(), body: err.Error()}
 	case errors.As(err, &api):
 		return outcome{verdict: unsure, status: api.Code, reason: err.Error(), body: err.Error()}
 	case errors.Is(err, context.DeadlineExceeded):

@@ -26,6 +26,7 @@ type queue struct {
 	upTo   int64 // of a replay; 0: it goes on
 	gone   bool  // it has ended; the target's lock guards it
 
+	launch  func()         // starts it; nil: it has been. The Dispatcher's lock guards it
 	leaving bool           // it ends, and others take over its parts; the Dispatcher's lock guards it
 	running sync.WaitGroup // its reader and its recorder
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -36,6 +37,18 @@ type Destination struct {
 	// From is where a new destination that is delivered to begins: behind this place of
 	// the log. nil: at its end. It is not kept.
 	From *int64 `json:"-"`
+}
+
+// Servers lists the addresses of a cluster's servers, which one address may name with
+// commas between: nats://a:4222,b:4222/prefix.
+func Servers(address string) []string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	hosts, path, _ := strings.Cut(rest, "/")
+	var servers []string
+	for host := range strings.SplitSeq(hosts, ",") {
+		servers = append(servers, scheme+"://"+host+"/"+path)
+	}
+	return servers
 }
 
 // OnDead is what becomes of an order whose delivery is given up.

@@ -165,6 +165,8 @@ func postgresConfig(text string) (*pgx.ConnConfig, error) {
 	for name, value := range map[string]string{
 		"application_name": "ordergate",
 		"jit":              "off",
+		// Each statement sees what was committed before it.
+		"default_transaction_isolation": "read committed",
 		// A node that is gone without a word must not keep its locks.
 		"idle_in_transaction_session_timeout": "10s",
 		"tcp_keepalives_idle":                 "5",

@@ -30,9 +30,11 @@ const stuckAfter = 15 * time.Second
 // transactions commit, so they do not become visible in their order: behind the end that
 // it finds there may be gaps that are filled yet, before it there are none.
 //
-// A transaction that writes events has its number before it draws a place. So when places
-// up to L had been drawn before a snapshot was taken, and all transactions below the
-// snapshot's xmax have ended, every place up to L is there or never will be.
+// A transaction that writes events has its number (xid) before it draws a place. So when
+// places up to L had been drawn before the watcher took a number itself, and all
+// transactions with lesser numbers have ended, every place up to L is there or never will
+// be. A snapshot's xmax would not do: it is one behind the last transaction that has ended,
+// and others with greater numbers may be under way.
 type watcher struct {
 	store   *postgresStore
 	grown   func(end int64, redirected bool) // nil: nobody listens
@@ -51,8 +53,9 @@ type watcher struct {
 	changes string
 }
 
-// horizon is a place up to which places had been drawn before a snapshot.
-type horizon struct{ place, xmax int64 }
+// horizon is a place up to which places had been drawn by transactions before a number;
+// 0: by none since it was last looked.
+type horizon struct{ place, xid int64 }
 
 func newWatcher(ctx context.Context, s *postgresStore, o Options) (*watcher, error) {
 	w := &watcher{store: s, grown: o.OnGrown, log: o.Log, wake: make(chan struct{}, 1), stopped: make(chan struct{}), looked: make(chan struct{})}
@@ -129,6 +132,7 @@ func (w *watcher) reached(ctx context.Context, wanted int64) (int64, error) {
 func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 	defer close(w.stopped)
 	var open []horizon // whose transactions have not all ended
+	noted := int64(0)  // the last place of a horizon
 	beaten, advanced, told := time.Now(), time.Now(), time.Time{}
 	for ctx.Err() == nil {
 		if c == nil {
@@ -141,7 +145,7 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 			beaten = time.Time{}
 		}
 		turn, cancel := context.WithTimeout(ctx, connectTimeout)
-		h, xmin, changes, err := look(turn, c)
+		h, xmin, changes, err := look(turn, c, noted)
 		if err == nil && time.Since(beaten) >= beatEvery {
 			beaten = time.Now()
 			err = w.store.nodes.beat(turn, c)
@@ -155,16 +159,18 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 			sleep(ctx, 2*watchEvery)
 			continue
 		}
-		if open = append(open, h); len(open) > 100 { // a transaction is long: some do
+		if h.xid != 0 {
+			open, noted = append(open, h), h.place
+		}
+		if len(open) > 100 { // a transaction is long: some do
 			open = append(open[:50], open[len(open)-1])
 		}
 		end, n := w.end.Load(), 0
-		for n < len(open) && open[n].xmax <= xmin {
+		for n < len(open) && open[n].xid <= xmin {
 			end = max(end, open[n].place)
 			n++
 		}
-		open = open[n:]
-		if n > 0 {
+		if open = open[n:]; n > 0 || len(open) == 0 {
 			advanced = time.Now()
 		} else if time.Since(advanced) > stuckAfter && time.Since(told) > time.Minute {
 			told = time.Now()
@@ -212,16 +218,20 @@ func (w *watcher) note(drawn int64, changes string, err error) (redirected bool)
 	return redirected
 }
 
-// look asks how many places have been drawn, and then, in a later snapshot, which
-// transactions had begun and which of all have not ended.
-func look(ctx context.Context, c *pgx.Conn) (h horizon, xmin int64, changes string, err error) {
+// look asks how many places have been drawn; then, if that is more than is noted already,
+// takes a number; and then asks before which number all transactions have ended.
+func look(ctx context.Context, c *pgx.Conn, noted int64) (h horizon, xmin int64, changes string, err error) {
 	var b pgx.Batch
-	b.Queue("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq")
-	b.Queue("SELECT pg_snapshot_xmax(s)::text::bigint, pg_snapshot_xmin(s)::text::bigint, (SELECT value FROM meta WHERE name = 'changes') FROM pg_current_snapshot() AS s")
+	b.Queue(lastDrawn)
+	b.Queue("SELECT CASE WHEN ("+lastDrawn+") > $1 THEN pg_current_xact_id()::text::bigint ELSE 0 END", noted)
+	b.Queue("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, (SELECT value FROM meta WHERE name = 'changes')")
 	results := c.SendBatch(ctx, &b)
 	err = results.QueryRow().Scan(&h.place)
 	if err == nil {
-		err = results.QueryRow().Scan(&h.xmax, &xmin, &changes)
+		err = results.QueryRow().Scan(&h.xid)
+	}
+	if err == nil {
+		err = results.QueryRow().Scan(&xmin, &changes)
 	}
 	if closed := results.Close(); err == nil {
 		err = closed
