@@ -414,30 +414,32 @@ func checkStream(t *testing.T, stream jetstream.Stream, p *process, answered *sy
 	if err != nil {
 		t.Fatal(err)
 	}
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer messages.Stop()
 	total, last := len(place), map[string]int64{}
-	for {
-		batch, err := consumer.Fetch(1000, jetstream.FetchMaxWait(2*time.Second))
+	for range info.State.Msgs {
+		m, err := messages.Next(jetstream.NextMaxWait(30 * time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := 0
-		for m := range batch.Messages() {
-			id := m.Headers().Get(jetstream.MsgIDHeader)
-			seq, owed := place[id]
-			switch order := orders[id]; {
-			case !owed:
-				t.Errorf("event %s is in the stream twice, or not in the log", id)
-			case seq < last[order]:
-				t.Errorf("order %s: event %d behind %d", order, seq, last[order])
-			default:
-				last[order] = seq
-			}
-			delete(place, id)
-			n++
+		id := m.Headers().Get(jetstream.MsgIDHeader)
+		seq, owed := place[id]
+		switch order := orders[id]; {
+		case !owed:
+			t.Errorf("event %s is in the stream twice, or not in the log", id)
+		case seq < last[order]:
+			t.Errorf("order %s: event %d behind %d", order, seq, last[order])
+		default:
+			last[order] = seq
 		}
-		if n == 0 {
-			break
-		}
+		delete(place, id)
 	}
 	for id, seq := range place {
 		t.Errorf("event %d, %s, is not in the stream", seq, id)
