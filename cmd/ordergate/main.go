@@ -48,6 +48,9 @@ type cli struct {
 
 	Call    callCmd    `cmd:"" help:"Sign and send one call to any gateway, and print the answer."`
 	Verify  verifyCmd  `cmd:"" help:"Say whether a request's signature holds, and if not, which known mistake was made."`
+	Migrate migrateCmd `cmd:"" help:"Bring a database's schema up to date, as serve does at its start."`
+	Copy    copyCmd    `cmd:"" help:"Copy a ledger from SQLite to PostgreSQL, and compare both."`
+
 	Bench   benchCmd   `cmd:"" help:"Measure this program on this machine."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go release."`
 }

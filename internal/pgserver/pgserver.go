@@ -38,6 +38,10 @@ type Server struct {
 	port int
 	as   *syscall.SysProcAttr // PostgreSQL refuses root
 
+	// FileLimit is how large a file may become, in bytes, from the next Run on: as if the
+	// disk were full then. 0: as large as there is room.
+	FileLimit int64
+
 	run   *exec.Cmd
 	alive io.Closer // the server ends when this is closed
 	log   *os.File
@@ -173,7 +177,7 @@ func (s *Server) configured(settings []string) (*Server, error) {
 
 // guarded runs a server that ends at once when standard input does: so it does not
 // outlive a process that was killed.
-const guarded = `"$0" "$@" & server=$!; cat >/dev/null; kill -INT $server 2>/dev/null; wait $server`
+const guarded = `ulimit -f "$LIMIT"; "$0" "$@" & server=$!; cat >/dev/null; kill -INT $server 2>/dev/null; wait $server`
 
 // Run starts a server that is stopped, and waits until it answers.
 func (s *Server) Run() error {
@@ -183,6 +187,11 @@ func (s *Server) Run() error {
 	}
 	s.log = log
 	s.run = exec.Command("sh", "-c", guarded, filepath.Join(s.bin, "postgres"), "-D", s.data())
+	limit := "unlimited"
+	if s.FileLimit > 0 {
+		limit = strconv.FormatInt(s.FileLimit/512, 10)
+	}
+	s.run.Env = append(os.Environ(), "LIMIT="+limit)
 	s.run.Dir, s.run.SysProcAttr, s.run.Stdout, s.run.Stderr = s.dir, s.as, log, log
 	if s.alive, err = s.run.StdinPipe(); err != nil {
 		return err

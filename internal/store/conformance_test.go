@@ -94,6 +94,7 @@ var conformance = map[string]func(t *testing.T, db database){
 	"ready writes":                               testReady,
 	"daily counters add up":                      testUsage,
 	"a declared state is stored whole":           testDeclared,
+	"every text is kept":                         testTexts,
 }
 
 func TestConformance(t *testing.T) {

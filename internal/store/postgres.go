@@ -95,7 +95,7 @@ func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, idle: make(chan *pgWriter, o.writers), orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
+	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, idle: make(chan *pgWriter, o.writers), partitions: partitions{least: cmp.Or(o.partition, leastPartition), most: cmp.Or(o.partition, mostPartition)}, orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
 	for range o.writers {
 		w := &pgWriter{}
 		s.writers = append(s.writers, w)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -118,6 +119,18 @@ func (r *pgRow) Int(column int) int64 {
 	default:
 		panic(fmt.Sprintf("column %s is no integer", r.rows.FieldDescriptions()[column].Name)) // a broken statement, not input
 	}
+}
+
+func (r *pgRow) isInteger(column int) bool {
+	switch r.rows.FieldDescriptions()[column].DataTypeOID {
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID:
+		return true
+	}
+	return false
+}
+
+func (r *pgRow) isText(column int) bool {
+	return r.rows.FieldDescriptions()[column].DataTypeOID == pgtype.TextOID
 }
 
 func (r *pgRow) Text(column int) string  { return fromText(string(r.values[column])) }

@@ -18,7 +18,6 @@ import (
 const (
 	leastPartition = 1 << 17
 	mostPartition  = 1 << 25
-	partitionAhead = 1 << 16 // places that must have a partition although nobody has drawn them
 	day            = 24 * time.Hour
 )
 
@@ -31,6 +30,8 @@ type partitions struct {
 	upper   int64 // the first place that has none
 	drawn   int64 // the last place that this node has drawn
 	missing bool  // one was, meanwhile
+	least   int64 // places of a partition, and
+	most    int64
 }
 
 // drew notes a place that was drawn.
@@ -47,11 +48,14 @@ func (p *partitions) lack() {
 	p.missing = true
 }
 
+// ahead is how many places must have a partition although nobody has drawn them.
+func (p *partitions) ahead() int64 { return p.least / 2 }
+
 // ensure makes partitions that will be needed soon.
 func (p *partitions) ensure(ctx context.Context, c *pgx.Conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.missing && p.drawn+partitionAhead < p.upper {
+	if !p.missing && p.drawn+p.ahead() < p.upper {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, c, func(tx pgx.Tx) error {
@@ -67,10 +71,10 @@ func (p *partitions) ensure(ctx context.Context, c *pgx.Conn) error {
 			return err
 		}
 		now := time.Now()
-		for upper <= drawn+partitionAhead {
-			size := int64(leastPartition)
+		for upper <= drawn+p.ahead() {
+			size := p.least
 			if age := now.Sub(time.UnixMilli(made)); made > 0 && age > 0 {
-				size = min(max(size, int64(float64(drawn-lower)/float64(age)*float64(day))), mostPartition)
+				size = min(max(size, int64(float64(drawn-lower)/float64(age)*float64(day))), p.most)
 			}
 			if err := makePartition(ctx, tx, upper, upper+size, now); err != nil {
 				return err

@@ -28,6 +28,7 @@ type Options struct {
 	// For tests.
 	beforeCommit func() error  // an error fails the transaction
 	busyTimeout  time.Duration // 0: 5 s
+	partition    int64         // places of a partition of the log; 0: 131,072
 	writers      int           // transactions beside each other; 0: as many as the engine has
 }
 
