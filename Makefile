@@ -10,11 +10,14 @@ help: ## list the targets
 build: ## one static binary, bin/ordergate
 	go build -trimpath -o bin/ordergate ./cmd/ordergate
 
-test: ## every test a newcomer needs to see green
+test: postgres ## every test a newcomer needs to see green
 	go test ./...
 	@echo "Left out: make race, make crash (kill rounds, strace), make interop (npm), make fuzz T=30s."
 
-check: ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
+postgres: ## install PostgreSQL for the tests, where it is missing and that is allowed
+	@.ci/postgres
+
+check: postgres ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
 	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go vet -tags crash,interop ./...
@@ -26,11 +29,11 @@ check: ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
 gen: ## rewrite generated text: reference, help, README tables, imports list
 	go test . ./cmd/ordergate -run 'Generated|Imports' -update
 
-race: ## all tests under the race detector (needs a C compiler)
+race: postgres ## all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./...
 
-crash: ## kill the real program under load, and trace its syncs (needs strace)
-	go test -tags crash -count=1 -run 'Killed|Stopped|Sync' -v ./cmd/ordergate
+crash: postgres ## kill the real program under load, with its nodes, databases and streams, and trace its syncs (needs strace)
+	go test -tags crash -count=1 -timeout 20m -run 'Killed|Stopped|Sync|Shared' -v ./cmd/ordergate
 
 interop: ## webhooks, verified by the npm package of Standard Webhooks (needs node and npm)
 	go test -tags interop -count=1 -run 'VerifiedByAnother' -v ./ordergatetest
@@ -45,4 +48,4 @@ bench: build ## Go benchmarks of what runs per call, then the gateway against it
 	bin/ordergate bench ingest
 	bin/ordergate bench deliver
 
-.PHONY: help build test check gen race crash interop fuzz bench
+.PHONY: help postgres build test check gen race crash interop fuzz bench

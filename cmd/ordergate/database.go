@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/ordergate/ordergate/contract"
@@ -44,8 +45,12 @@ type copyCmd struct {
 
 // Run copies and compares.
 func (cmd *copyCmd) Run(t *terminal) error {
-	if _, err := store.File(cmd.From); err != nil {
+	file, err := store.File(cmd.From)
+	if err != nil {
 		return misused("--from: want sqlite:FILE")
+	}
+	if _, err := os.Stat(file); err != nil { // else a key would be made for it
+		return err
 	}
 	if !store.Shared(cmd.To) {
 		return misused("--to: want postgres://USER@HOST/DATABASE")

@@ -2,23 +2,27 @@ package main
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/ordergate/ordergate/internal/pgserver/pgtest"
+	"github.com/ordergate/ordergate/internal/secret"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ordergate": main})
+	testscript.Main(pgtest.Tests{M: m}, map[string]func(){"ordergate": main})
 }
 
 // The scripts run the built program. Beside testscript's own commands there
@@ -31,10 +35,35 @@ func TestMain(m *testing.M) {
 //	same-answer FILE       compare stdout with a file in which ID is any request_id
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+	scripts := params(startGateway)
+	scripts.Dir = "testdata/script"
+	testscript.Run(t, scripts)
+}
+
+// On PostgreSQL everything is as on SQLite: the pages' examples, deliveries, faults.
+func TestScriptsOnPostgres(t *testing.T) {
+	t.Parallel()
+	pgtest.Database(t) // else nothing is run
+	scripts := params(func(ts *testscript.TestScript, neg bool, args []string) {
+		if !slices.Contains(args, "--database") {
+			args = append(args, "--database", pgtest.Database(t))
+		}
+		if ts.Getenv("ORDERGATE_KEY") == "" {
+			args = append(args, "--key", base64.StdEncoding.EncodeToString(make([]byte, secret.KeySize)))
+		}
+		startGateway(ts, neg, args)
+	})
+	for _, name := range []string{"event_produce_page", "event_emit_page", "leaguer_status_page", "order_intercept_page", "deliveries", "faults"} {
+		scripts.Files = append(scripts.Files, "testdata/script/"+name+".txt")
+	}
+	testscript.Run(t, scripts)
+}
+
+// params are what scripts are run with, with a command that starts a gateway.
+func params(gateway func(*testscript.TestScript, bool, []string)) testscript.Params {
+	return testscript.Params{
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"gateway":     startGateway,
+			"gateway":     gateway,
 			"halt":        stopGateway,
 			"exits":       exits,
 			"same-answer": sameAnswer,
@@ -44,7 +73,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},
-	})
+	}
 }
 
 // process is a running serve.

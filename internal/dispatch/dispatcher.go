@@ -367,7 +367,7 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 		return fmt.Errorf("queue %s: %w", s.Name, err)
 	}
 	q := &queue{
-		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: s.Blocked,
+		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: s.BlockedLanes(),
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
 		look: true, lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
 	}

@@ -47,6 +47,10 @@ type committer struct {
 	closed  bool
 	queue   chan *unit
 	stopped chan struct{}
+
+	complaints sync.Mutex // guards what follows
+	complained time.Time
+	failed     int // tasks since then
 }
 
 func newCommitter(e engine, d *directory, o Options) *committer {
@@ -158,6 +162,21 @@ func (c *committer) drain(group []*unit) []*unit {
 	return group
 }
 
+// complainEvery is how often failed transactions are logged at most, while they fail: there
+// may be thousands a second.
+const complainEvery = time.Second
+
+// complain logs that a transaction failed, and how many have since it last did.
+func (c *committer) complain(tasks int, err error) {
+	c.complaints.Lock()
+	defer c.complaints.Unlock()
+	c.failed += tasks
+	if now := time.Now(); now.Sub(c.complained) >= complainEvery {
+		c.log.Error("transaction failed", "tasks", c.failed, "error", err)
+		c.complained, c.failed = now, 0
+	}
+}
+
 func (c *committer) commit(group []*unit) {
 	started := time.Now()
 	b := batch{now: c.clock(), log: c.log, writes: &writes{}}
@@ -169,7 +188,7 @@ func (c *committer) commit(group []*unit) {
 	}
 	err := c.engine.transact(b.wanted(), b.decide)
 	if err != nil {
-		c.log.Error("transaction failed", "tasks", len(b.tasks), "error", err)
+		c.complain(len(b.tasks), err)
 		err = fmt.Errorf("%w: %w", order.ErrNotStored, err)
 	}
 	c.directory.forget(b.writes) // also when the outcome is unknown

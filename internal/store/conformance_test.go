@@ -17,7 +17,7 @@ import (
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
-	"github.com/ordergate/ordergate/internal/pgserver"
+	"github.com/ordergate/ordergate/internal/pgserver/pgtest"
 	"github.com/ordergate/ordergate/internal/secret"
 )
 
@@ -29,7 +29,7 @@ type database func(t testing.TB, o Options) order.Store
 // engines are the databases that must pass the suite.
 var engines = map[string]func(t testing.TB) database{
 	"sqlite":   func(t testing.TB) database { return at("sqlite:" + t.TempDir() + "/test.db") },
-	"postgres": func(t testing.TB) database { return at(pgserver.Database(t)) },
+	"postgres": func(t testing.TB) database { return at(pgtest.Database(t)) },
 }
 
 // at is the database of a URL.

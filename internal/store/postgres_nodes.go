@@ -173,10 +173,9 @@ func (s *postgresStore) readQueues(ctx context.Context, owner string, mine func(
 // readBlocked reads what of a queue's parts is blocked.
 func readBlocked(c conn, q *order.Queue) error {
 	q.First = q.Seq() + 1
-	return c.query("SELECT count(*), min(first_seq) FROM blocked WHERE queue = ?"+inShards, func(row record) error {
-		if q.Blocked = int(row.Int(0)); q.Blocked > 0 {
-			q.First = min(q.First, row.Int(1))
-		}
+	return c.query("SELECT shard, count(*), min(first_seq) FROM blocked WHERE queue = ?"+inShards+" GROUP BY shard", func(row record) error {
+		q.Blocked[row.Int(0)] = int(row.Int(1))
+		q.First = min(q.First, row.Int(2))
 		return nil
 	}, string(q.Name), int64(q.Shards))
 }
@@ -256,6 +255,36 @@ func (s *postgresStore) take(ctx context.Context, mine func(order.QueueName, int
 		return nil
 	})
 }
+
+// countable is how many events are counted; the number of more is estimated, from what the
+// server knows of each partition.
+const countable = 1_000_000
+
+// Totals implements [order.Deliveries].
+func (s *postgresStore) Totals(ctx context.Context) (t order.Totals, err error) {
+	return t, s.read(ctx, forLists, func(c conn) error {
+		first := int64(0)
+		err := c.query("SELECT coalesce(min(lower), 0) FROM log_part", func(row record) error {
+			first = row.Int(0)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		text := s.totals
+		if s.watch.end.Load()-first > countable {
+			text = estimatedTotals
+		}
+		return c.query(text, func(row record) error {
+			t = order.Totals{Events: row.Int(0), Orders: row.Int(1), WorkOrders: row.Int(2)}
+			return nil
+		})
+	})
+}
+
+// estimatedTotals takes the number of rows of a partition that has not been analyzed for
+// that of its places.
+const estimatedTotals = "SELECT (SELECT coalesce(sum(CASE WHEN reltuples >= 0 THEN reltuples::bigint ELSE least(upper, (" + lastDrawn + ") + 1) - lower END), 0)::bigint FROM log_part JOIN pg_class ON pg_class.oid = to_regclass(name)), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'orders'::regclass), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'work_order'::regclass)"
 
 // Release implements [order.Deliveries].
 func (s *postgresStore) Release(ctx context.Context, q order.QueueName, shards order.Shards) error {

@@ -17,10 +17,11 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/pgserver"
+	"github.com/ordergate/ordergate/internal/pgserver/pgtest"
 	"github.com/ordergate/ordergate/internal/secret"
 )
 
-func TestMain(m *testing.M) { pgserver.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // node opens one of several stores on a database.
 func node(t *testing.T, url string, changes ...func(*Options)) *postgresStore {
@@ -63,7 +64,7 @@ func scan[T any](t *testing.T, c *pgx.Conn, text string) (v T) {
 // accepted once, and the log and the orders tell the same.
 func TestTwoNodesOneHistory(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	nodes := []*postgresStore{node(t, url), node(t, url)}
 	const orders, callers, rounds = 10, 8, 40
 	var accepted sync.Map
@@ -126,7 +127,7 @@ var statuses = []string{contract.StatusTransfer, contract.StatusCheck, contract.
 // with greater numbers have ended, nor when there are none.
 func TestEndOfTheLog(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	s := node(t, url)
 	commit(t, s, report("1", contract.StatusOut))
 	head := func() int64 {
@@ -196,7 +197,7 @@ func TestTextsOfPostgres(t *testing.T) {
 // lease has ended. What it stores after that is not stored.
 func TestPartsChangeHands(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	first := node(t, url)
 	q := webhook(t, first, "oms")
 	if q.Shards != order.AllShards || q.Share.Part(64) != 64 {
@@ -254,7 +255,7 @@ func await(t *testing.T, what string, is func() bool) {
 // A destination that takes fewer deliveries at a time than there are parts is one node's.
 func TestSmallDestinations(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	nodes := []*postgresStore{node(t, url), node(t, url), node(t, url)}
 	await(t, "all know all", func() bool {
 		return nodes[0].Share().Of == 3 && nodes[1].Share().Of == 3 && nodes[2].Share().Of == 3
@@ -295,7 +296,7 @@ func TestSmallDestinations(t *testing.T) {
 // What one node changes, others see within a moment, and their couriers are told.
 func TestChangesOfOthers(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	var mu sync.Mutex
 	redirections := 0
 	first := node(t, url)
@@ -332,7 +333,7 @@ func TestChangesOfOthers(t *testing.T) {
 // One node at a time leads, and another when it is gone.
 func TestOneLeads(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	first, second := node(t, url), at(url)(t, options(t)).(*postgresStore)
 	leads := func(s *postgresStore) bool {
 		t.Helper()
@@ -356,7 +357,7 @@ func TestOneLeads(t *testing.T) {
 // Limits are shared by what each is asked for.
 func TestShares(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	nodes := []*postgresStore{node(t, url), node(t, url)}
 	share := func(s *postgresStore, calls map[string]int64) map[string]float64 {
 		t.Helper()
@@ -381,7 +382,7 @@ func TestShares(t *testing.T) {
 // old and owed to nobody.
 func TestPartitions(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	clock := now
 	s := node(t, url, func(o *Options) {
 		o.partition = 32
@@ -426,7 +427,7 @@ func TestPartitions(t *testing.T) {
 
 func TestPostgresRefuses(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	node(t, url)
 	other, err := secret.New(append(make([]byte, secret.KeySize-1), 1))
 	if err != nil {
@@ -467,7 +468,7 @@ func TestPostgresRefuses(t *testing.T) {
 func TestServerFails(t *testing.T) {
 	t.Parallel()
 	if _, err := pgserver.Binaries(); err != nil {
-		pgserver.Database(t) // skips, or fails
+		pgtest.Database(t) // skips, or fails
 	}
 	server, err := pgserver.Start("", "shared_buffers = 16MB")
 	if err != nil {
@@ -581,7 +582,7 @@ func incompressible(n int) string {
 // served meanwhile is noticed.
 func TestCopy(t *testing.T) {
 	t.Parallel()
-	url := pgserver.Database(t)
+	url := pgtest.Database(t)
 	from := "sqlite:" + t.TempDir() + "/x.db"
 	s := at(from)(t, options(t))
 	for i := range 300 {
@@ -621,7 +622,7 @@ func TestCopy(t *testing.T) {
 		t.Error(diff)
 	}
 	got := queueOf(t, copied, "oms")
-	if got.Shards != order.AllShards || got.Seq() != 10 || got.Blocked != 1 || got.First != 2 {
+	if got.Shards != order.AllShards || got.Seq() != 10 || got.BlockedLanes() != 1 || got.First != 2 {
 		t.Errorf("queue %+v", got)
 	}
 	if app, err := copied.App(t.Context(), "a"); err != nil || app.Secret != "s" {
@@ -637,7 +638,7 @@ func TestCopy(t *testing.T) {
 	if _, err := Copy(t.Context(), from, url, key, nil); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a copy into what is served: %v", err)
 	}
-	other := pgserver.Database(t)
+	other := pgtest.Database(t)
 	_, err = Copy(t.Context(), from, other, key, func(table string, _ int64) {
 		if table == "cursor" { // behind all others
 			c := plain(t, other)

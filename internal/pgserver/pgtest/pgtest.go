@@ -1,4 +1,5 @@
-package pgserver
+// Package pgtest gives tests databases of a PostgreSQL server of their own.
+package pgtest
 
 import (
 	"errors"
@@ -7,12 +8,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/ordergate/ordergate/internal/pgserver"
 )
 
 // shared is a server for all tests of a process. What they write need not outlive it.
-var shared = sync.OnceValues(func() (*Server, error) {
+var shared = sync.OnceValues(func() (*pgserver.Server, error) {
 	started.Store(true)
-	return Start("", "fsync = off", "full_page_writes = off", "synchronous_commit = off")
+	return pgserver.Start("", "fsync = off", "full_page_writes = off", "synchronous_commit = off")
 })
 
 var (
@@ -21,8 +24,15 @@ var (
 )
 
 // Main runs the tests of a package whose tests use Database.
-func Main(m *testing.M) {
-	code := m.Run()
+func Main(m *testing.M) { os.Exit(Tests{m}.Run()) }
+
+// Tests are the tests of a package whose tests use Database, for who has to do something
+// else around them.
+type Tests struct{ M *testing.M }
+
+// Run runs them, and returns the exit code.
+func (t Tests) Run() int {
+	code := t.M.Run()
 	if started.Load() {
 		if s, err := shared(); err == nil {
 			if err := s.Close(); err != nil {
@@ -30,7 +40,7 @@ func Main(m *testing.M) {
 			}
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // Database returns the URL of a fresh database. Without PostgreSQL the test is skipped,
@@ -38,7 +48,7 @@ func Main(m *testing.M) {
 func Database(t testing.TB) string {
 	t.Helper()
 	s, err := shared()
-	if errors.Is(err, ErrMissing) && os.Getenv("CI") == "" {
+	if errors.Is(err, pgserver.ErrMissing) && os.Getenv("CI") == "" {
 		t.Skip(err)
 	}
 	if err != nil {
