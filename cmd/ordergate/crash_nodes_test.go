@@ -3,9 +3,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -21,7 +24,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/pgserver"
+	"github.com/ordergate/ordergate/internal/store"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // nodesKey seals what nodes share.
@@ -448,4 +454,156 @@ func checkStream(t *testing.T, stream jetstream.Stream, p *process, answered *sy
 	if total < 500 {
 		t.Error("the load did not load")
 	}
+}
+
+// copyEvents is how many events are copied, unless this says otherwise: CI copies fewer
+// than what is promised.
+const copyEvents = "ORDERGATE_COPY_EVENTS"
+
+// A copy is killed twice on the way, and then ends: both sides are the same.
+func TestKilledCopy(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv(copyEvents))
+	if err != nil {
+		n = 60_000
+	}
+	server, err := pgserver.Start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	database, err := server.Create("copy")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, dir := buildOrdergate(t), t.TempDir()
+	from := "sqlite:" + dir + "/x.db"
+	fill(t, from, n)
+	var killed int
+	var rows string
+	began := time.Now()
+	for try := 0; ; try++ {
+		cmd := exec.Command(program, "copy", "--from", from, "--to", database)
+		var out strings.Builder
+		cmd.Stdout = &out
+		progress, err := cmd.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for lines, events := bufio.NewScanner(progress), 0; lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "event:") {
+				events++
+			}
+			if killed < 2 && events == 1+killed { // in the middle of what is most
+				killed++
+				_ = cmd.Process.Kill()
+				break
+			}
+		}
+		_, _ = io.Copy(io.Discard, progress)
+		if err := cmd.Wait(); err == nil {
+			rows = out.String()
+			break
+		}
+		if try == 2 {
+			t.Fatal("it was not killed, and did not end well")
+		}
+	}
+	took := time.Since(began)
+	if killed != 2 || !strings.Contains(rows, fmt.Sprintf("event        %d", n)) {
+		t.Errorf("killed %d times; copied\n%s", killed, rows)
+	}
+	count, err := server.Execute("copy", "SELECT (SELECT count(*) FROM event) || ' ' || (SELECT count(*) FROM orders) || ' ' || (SELECT count(DISTINCT order_id) FROM event)")
+	if want := fmt.Sprint(n, " ", n/4, " ", n/4); err != nil || count != want {
+		t.Errorf("the copy has %s, want %s; %v", count, want, err)
+	}
+	t.Logf("%d events copied in %v, killed twice\n%s", n, took, rows)
+}
+
+// fill stores so many events, four of each order.
+func fill(t *testing.T, database string, n int) {
+	t.Helper()
+	key, err := databaseKey(database, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), database, store.Options{Key: key, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule, _ := order.RuleOf(contract.EventProduce)
+	var tasks []*order.Task
+	for i := range n {
+		r := &contract.EventProduceRequest{Status: []string{contract.StatusTransfer, contract.StatusCheck, contract.StatusNotify, contract.StatusOut}[i%4], OrderID: fmt.Sprint(i / 4), SubOrders: fmt.Sprint(i/4, "1")}
+		work, err := rule.Judge(&order.Call{API: contract.EventProduce, App: &order.App{Key: "1"}, Seller: "x", At: time.Now(), Request: r, Record: order.Record{RequestID: "r", Format: "json", Digest: "md5", Params: contract.EventProduce.Params(r)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tasks = append(tasks, work.Tasks...); len(tasks) >= 1000 || i == n-1 {
+			if err := s.Commit(t.Context(), tasks...); err != nil {
+				t.Fatal(err)
+			}
+			tasks = nil
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Three nodes hold an app's limits together, whether calls are spread over them or all
+// come to one: within a tenth.
+func TestLimitsAreShared(t *testing.T) {
+	server, err := pgserver.Start("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	database, err := server.Create("limits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := startCluster(t, database, 3)
+	var state map[string]any
+	const perSecond, perDay = 100, 2000
+	c.any().manage(t, http.MethodPost, "/v1/apply", fmt.Appendf(nil, `{"apps":[{"key":"1","protocol":"top","secret":"s","rate":{"per_second":%d}},{"key":"3","protocol":"top","secret":"s","rate":{"per_day":%d}}],"sessions":[{"token":"t3","app_key":"3","seller":"x"}]}`, perSecond, perDay), &state)
+	time.Sleep(3 * time.Second) // they know of each other
+	// hammer calls for a time, and counts who gets through.
+	var number atomic.Int64
+	hammer := func(app string, during time.Duration, nodes ...*process) (passed int64) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), during)
+		defer cancel()
+		var n atomic.Int64
+		var all sync.WaitGroup
+		for i := range 6 {
+			p := nodes[i%len(nodes)]
+			all.Go(func() {
+				for ctx.Err() == nil {
+					err := p.call(ctx, contract.EventProduce, wire.TOPPath, app, &contract.EventProduceRequest{Status: contract.StatusOut, OrderID: fmt.Sprint(app, number.Add(1))})
+					if err == nil {
+						n.Add(1)
+					}
+					time.Sleep(3 * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+		return n.Load()
+	}
+	within := func(what string, got int64, want float64) {
+		t.Helper()
+		t.Logf("%s: %d calls, want %.0f", what, got, want)
+		if float64(got) < 0.9*want || float64(got) > 1.1*want {
+			t.Errorf("%s: %d calls got through, want %.0f within a tenth", what, got, want)
+		}
+	}
+	hammer("1", 3*time.Second, c.nodes...)
+	within("spread", hammer("1", 5*time.Second, c.nodes...), 5*perSecond)
+	hammer("1", 3*time.Second, c.nodes[0])
+	within("at one", hammer("1", 5*time.Second, c.nodes[0]), 5*perSecond)
+	within("in a day", hammer("3", 8*time.Second, c.nodes...), perDay)
+	c.stop()
 }

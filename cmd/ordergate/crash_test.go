@@ -91,7 +91,7 @@ func (p *process) manage(t *testing.T, method, path string, body []byte, answer 
 func (p *process) call(ctx context.Context, api *contract.API, path, app string, request any) error {
 	protocol := wire.Of(api)
 	sealed, err := protocol.Seal(ctx, wire.Message{
-		URL: p.url + path, AppKey: app, Secret: "s", Session: "t", API: api,
+		URL: p.url + path, AppKey: app, Secret: "s", Session: contract.Secret(strings.TrimSuffix("t"+app, "1")), API: api,
 		Format: wire.Format{JSON: true}, Digest: wire.HMACSHA256, Time: time.Now(), Params: api.Params(request),
 	})
 	if err != nil {

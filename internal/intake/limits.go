@@ -27,20 +27,29 @@ type Limits struct {
 	since   map[string]int64      // this process's calls by app after that
 	pending map[order.Usage]int64 // not yet stored; Calls is zero in the key
 	second  map[string]*rate.Limiter
+	soon    chan struct{}      // others should be told at once
 	asked   map[string]int64   // calls by app that came since the others were told, refused ones too
+	told    time.Time          // when that was
 	share   float64            // of what is left of any limit, that is this process's
 	shares  map[string]float64 // the same of apps that were called lately
 }
 
 // NewLimits continues with what the store has counted for today.
 func NewLimits(ctx context.Context, store order.Store, now time.Time) (*Limits, error) {
-	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), since: map[string]int64{}, pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}, asked: map[string]int64{}, share: 1}
+	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), since: map[string]int64{}, pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}, asked: map[string]int64{}, share: 1, soon: make(chan struct{}, 1)}
 	var err error
 	l.today, err = store.Usage(ctx, l.day)
 	return l, err
 }
 
 func dayOf(t time.Time) string { return t.In(contract.Zone).Format(time.DateOnly) }
+
+// A process that has used up a part of what was left of a day for all, tells the others at
+// once, and hears of theirs: but only so often.
+const (
+	soonPart  = 20
+	soonEvery = 50 * time.Millisecond
+)
 
 // Ban says why a call is one too many, and for how long others will be.
 type Ban struct {
@@ -75,8 +84,16 @@ func (l *Limits) Count(app *order.App, now time.Time) *Ban {
 		if left-l.since[app.Key] <= 0 {
 			return &Ban{Daily: true, For: l.ends.Sub(now)}
 		}
-		if share := l.shareOf(app.Key); share < 1 && float64(l.since[app.Key]) >= share*float64(left) {
-			return &Ban{Daily: true, For: FlushInterval} // the rest may be another's
+		if share := l.shareOf(app.Key); share < 1 {
+			if l.since[app.Key] >= left/soonPart {
+				select {
+				case l.soon <- struct{}{}:
+				default: // it is known
+				}
+			}
+			if float64(l.since[app.Key]) >= share*float64(left) {
+				return &Ban{Daily: true, For: FlushInterval} // the rest may be another's
+			}
 		}
 	}
 	if app.Rate.PerSecond > 0 && !l.limiter(app).AllowN(now, 1) {
@@ -118,6 +135,14 @@ func (l *Limits) Run(ctx context.Context, store order.Store, log *slog.Logger) {
 			return
 		case <-tick.C:
 			l.flush(ctx, store, log)
+		case <-l.soon:
+			l.flush(ctx, store, log)
+			t := time.NewTimer(soonEvery)
+			select {
+			case <-ctx.Done():
+			case <-t.C:
+			}
+			t.Stop()
 		}
 	}
 }
@@ -143,9 +168,14 @@ func (l *Limits) agree(ctx context.Context, store order.Store) error {
 	l.share = float64(whole.To-whole.From) / float64(max(1, whole.Of))
 	asked, alone, day := l.asked, l.share == 1 && l.shares == nil, l.day
 	l.asked = map[string]int64{}
+	took := max(time.Since(l.told), soonEvery)
+	l.told = time.Now()
 	l.mu.Unlock()
 	if alone {
 		return nil
+	}
+	for app, n := range asked { // in a second
+		asked[app] = int64(math.Ceil(float64(n) / took.Seconds()))
 	}
 	shares, err := store.Shares(ctx, asked)
 	if err != nil {

@@ -151,7 +151,7 @@ type Store interface {
 type Peers interface {
 	// Share is this process's share of what all may do together.
 	Share() Share
-	// Shares tells how many calls of each app came since it was last told, and returns
+	// Shares tells how many calls of each app come in a second of late, and returns
 	// which fraction of each app's limits is this process's; of apps that are not listed
 	// it is the share of all.
 	Shares(ctx context.Context, calls map[string]int64) (map[string]float64, error)
