@@ -366,8 +366,12 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 	if err != nil {
 		return fmt.Errorf("queue %s: %w", s.Name, err)
 	}
+	blocked, err := d.Store.Blocked(ctx, order.QueueShards{Name: s.Name, Shards: s.Shards})
+	if err != nil {
+		return fmt.Errorf("queue %s: %w", s.Name, err)
+	}
 	q := &queue{
-		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: s.BlockedLanes(),
+		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: blocked,
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
 		look: true, lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
 	}

@@ -67,7 +67,6 @@ type Queue struct {
 	Shards  Shards            // which they are
 	Leaving Shards            // which of them another process waits for
 	Seqs    [ShardCount]int64 // the cursor of each: everything up to here is settled, but for blocked lanes
-	Blocked [ShardCount]int   // lanes
 	First   int64             // place of the first event that may be owed
 
 	Share Share // of what the destination may be sent at a time
@@ -75,14 +74,6 @@ type Queue struct {
 
 // Seq is the least of its cursors.
 func (q Queue) Seq() int64 { return q.LeastOf(q.Shards) }
-
-// BlockedLanes is how many lanes are blocked.
-func (q Queue) BlockedLanes() (n int) {
-	for shard := range q.Shards.All() {
-		n += q.Blocked[shard]
-	}
-	return n
-}
 
 // LeastOf is the least cursor of some parts.
 func (q Queue) LeastOf(shards Shards) (least int64) {

@@ -178,6 +178,8 @@ type Deliveries interface {
 	Holds() bool
 	// Done lists what was delivered above a queue's cursor.
 	Done(ctx context.Context, q QueueName) ([]int64, error)
+	// Blocked counts the lanes of parts of a queue that are blocked.
+	Blocked(ctx context.Context, q QueueShards) (lanes int, err error)
 	// BlockedOf tells which of some lanes are blocked, and from which place on.
 	BlockedOf(ctx context.Context, q QueueName, lanes []Lane) (map[Lane]int64, error)
 	// Due lists lanes whose next attempt is due, and dead deliveries that are, the

@@ -74,6 +74,14 @@ func (l *ledger) Done(ctx context.Context, q order.QueueName) (places []int64, e
 	}, string(q))
 }
 
+// Blocked implements [order.Deliveries].
+func (l *ledger) Blocked(ctx context.Context, q order.QueueShards) (lanes int, err error) {
+	return lanes, l.readLog(ctx, "SELECT count(*) FROM blocked WHERE queue = ?"+inShards, func(row record) error {
+		lanes = int(row.Int(0))
+		return nil
+	}, string(q.Name), int64(q.Shards))
+}
+
 // BlockedOf implements [order.Deliveries].
 func (l *ledger) BlockedOf(ctx context.Context, q order.QueueName, lanes []order.Lane) (map[order.Lane]int64, error) {
 	list, err := json.Marshal(lanes)

@@ -29,7 +29,7 @@ type nodes struct {
 	readers *pgPools
 	clock   func() time.Time
 
-	holds atomic.Int64 // until when nobody else takes over, in Unix nanoseconds
+	holds atomic.Pointer[time.Time] // until when nobody else takes over; nil: that is not known
 
 	mu    sync.Mutex
 	index int // among those that are there
@@ -61,13 +61,14 @@ func (n *nodes) beat(ctx context.Context, c *pgx.Conn) error {
 	n.mu.Lock()
 	n.index, n.count = index, max(1, count)
 	n.mu.Unlock()
-	n.holds.Store(began.Add(lease - leaseMargin).UnixNano())
+	until := began.Add(lease - leaseMargin)
+	n.holds.Store(&until)
 	return nil
 }
 
 // leave says that this node is gone.
 func (n *nodes) leave(ctx context.Context) {
-	n.holds.Store(0)
+	n.holds.Store(nil)
 	_ = n.readers.read(ctx, forLog, func(c conn) error { // else its lease ends
 		for _, text := range []string{"UPDATE cursor SET owner = NULL WHERE owner = ?", "DELETE FROM demand WHERE node = ?", "DELETE FROM role WHERE node = ?", "DELETE FROM node WHERE id = ?"} {
 			if _, err := c.exec(text, n.id); err != nil {
@@ -79,7 +80,10 @@ func (n *nodes) leave(ctx context.Context) {
 }
 
 // Holds implements [order.Deliveries].
-func (n *nodes) Holds() bool { return n.clock().UnixNano() < n.holds.Load() }
+func (n *nodes) Holds() bool {
+	until := n.holds.Load()
+	return until != nil && n.clock().Before(*until)
+}
 
 func (n *nodes) position() (index, count int) {
 	n.mu.Lock()
@@ -142,7 +146,21 @@ const queueColumns = "queue, shard, epoch, start, seq, up_to, coalesce(owner, ''
 
 // Queues implements [order.Deliveries].
 func (s *postgresStore) Queues(ctx context.Context) ([]order.Queue, error) {
-	return s.readQueues(ctx, "", nil)
+	queues, err := s.readQueues(ctx, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	for i := range queues {
+		queues[i].First = queues[i].Seq() + 1
+	}
+	return queues, s.readLog(ctx, "SELECT queue, min(first_seq) FROM blocked GROUP BY queue", func(row record) error {
+		for i := range queues {
+			if string(queues[i].Name) == row.Text(0) {
+				queues[i].First = min(queues[i].First, row.Int(1))
+			}
+		}
+		return nil
+	})
 }
 
 // readQueues reads queues with the parts that an owner has; none: all.
@@ -161,23 +179,8 @@ func (s *postgresStore) readQueues(ctx context.Context, owner string, mine func(
 			}
 			return nil
 		}, owner)
-		for i := range queues {
-			if err == nil {
-				err = readBlocked(c, &queues[i])
-			}
-		}
 		return err
 	})
-}
-
-// readBlocked reads what of a queue's parts is blocked.
-func readBlocked(c conn, q *order.Queue) error {
-	q.First = q.Seq() + 1
-	return c.query("SELECT shard, count(*), min(first_seq) FROM blocked WHERE queue = ?"+inShards+" GROUP BY shard", func(row record) error {
-		q.Blocked[row.Int(0)] = int(row.Int(1))
-		q.First = min(q.First, row.Int(2))
-		return nil
-	}, string(q.Name), int64(q.Shards))
 }
 
 // Claim implements [order.Deliveries]. Parts are dealt to the nodes in turn. A destination

@@ -622,8 +622,11 @@ func TestCopy(t *testing.T) {
 		t.Error(diff)
 	}
 	got := queueOf(t, copied, "oms")
-	if got.Shards != order.AllShards || got.Seq() != 10 || got.BlockedLanes() != 1 || got.First != 2 {
+	if got.Shards != order.AllShards || got.Seq() != 10 || got.LeastOf(1) != 10 {
 		t.Errorf("queue %+v", got)
+	}
+	if n, err := copied.Blocked(t.Context(), order.QueueShards{Name: "oms", Shards: 1 << lane.Shard()}); err != nil || n != 1 {
+		t.Errorf("%d lanes are blocked, %v", n, err)
 	}
 	if app, err := copied.App(t.Context(), "a"); err != nil || app.Secret != "s" {
 		t.Errorf("app %v, %v", app, err)

@@ -142,6 +142,7 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 				sleep(ctx, 4*watchEvery)
 				continue
 			}
+			w.log.Info("the database answers again")
 			beaten = time.Time{}
 		}
 		turn, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -153,7 +154,9 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 		cancel()
 		if err != nil {
 			w.note(0, "", err)
-			w.log.Warn("the database could not be watched; trying again", "error", err)
+			if ctx.Err() == nil {
+				w.log.Warn("the database does not answer; trying again", "error", err)
+			}
 			_ = c.Close(ctx)
 			c = nil
 			sleep(ctx, 2*watchEvery)

@@ -33,8 +33,8 @@ const (
 
 // Queues implements [order.Deliveries].
 func (s *sqliteStore) Queues(ctx context.Context) (queues []order.Queue, err error) {
-	return queues, s.readLog(ctx, "SELECT queue, epoch, start, seq, up_to, (SELECT count(*) FROM blocked WHERE blocked.queue = cursor.queue), coalesce((SELECT min(first_seq) FROM blocked WHERE blocked.queue = cursor.queue), seq + 1) FROM cursor ORDER BY queue", func(row record) error {
-		q := order.Queue{Name: order.QueueName(row.Text(0)), Epoch: row.Int(1), Start: row.Int(2), Shards: order.AllShards, UpTo: row.Int(4), Blocked: [order.ShardCount]int{shard: int(row.Int(5))}, First: min(row.Int(6), row.Int(3)+1), Share: order.Whole}
+	return queues, s.readLog(ctx, "SELECT queue, epoch, start, seq, up_to, coalesce((SELECT min(first_seq) FROM blocked WHERE blocked.queue = cursor.queue), seq + 1) FROM cursor ORDER BY queue", func(row record) error {
+		q := order.Queue{Name: order.QueueName(row.Text(0)), Epoch: row.Int(1), Start: row.Int(2), Shards: order.AllShards, UpTo: row.Int(4), First: min(row.Int(5), row.Int(3)+1), Share: order.Whole}
 		for i := range q.Seqs {
 			q.Seqs[i] = row.Int(3)
 		}
