@@ -113,7 +113,7 @@ func (cmd *benchNodesCmd) Run(t *terminal) error { return cmd.run(t, 0, cmd.at((
 type benchDeliverCmd struct {
 	benchFlags
 	benchDatabase
-	Backlog int `default:"1000000" help:"How many events a destination that is gone gets behind (default ${default}; 0: that is not measured)."`
+	Backlog int `default:"1000000" help:"How many events a destination that is gone gets behind (default ${default}; 0: that is not measured, nor with --database)."`
 }
 
 // Run measures and prints.

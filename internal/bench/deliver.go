@@ -47,7 +47,7 @@ func (b *Bench) Deliver(ctx context.Context) (*Report, error) {
 	if err := b.rounds(func(round int) error { return b.deliverRound(r, round) }); err != nil {
 		return nil, err
 	}
-	if b.Events > 0 {
+	if b.Events > 0 && b.Database == "" { // it copies the database's file
 		if err := b.backlog(r); err != nil {
 			return nil, err
 		}

@@ -106,11 +106,11 @@ func (t *tail) extend(end int64, keep bool) {
 	}
 }
 
-// short reports whether the log goes on behind a place up to which it is in memory.
+// short reports whether the log goes on behind a place, and not in memory.
 func (t *tail) short(place int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return place == t.covered && t.covered < t.last
+	return place >= t.covered && place < t.last
 }
 
 // fillEvents is how much is read of the end of the log at a time.
