@@ -31,6 +31,7 @@ const secretText = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 type gate struct {
 	t          testing.TB
 	dir        string
+	database   string // of a server, which others may share; empty: a file in dir
 	store      order.Store
 	dispatcher *dispatch.Dispatcher
 	net        *network
@@ -184,8 +185,14 @@ func (g *gate) open() {
 		g.dispatcher = &dispatch.Dispatcher{Transport: g.net}
 	}
 	g.dispatcher.Clock, g.dispatcher.Log = time.Now, log
-	g.store, err = store.Open(context.Background(), "sqlite:"+g.dir+"/x.db", store.Options{Key: key, Log: log, OnCommit: func(group store.Group) {
-		g.dispatcher.Committed(group.Events, group.Redirected)
+	database := "sqlite:" + g.dir + "/x.db"
+	if g.database != "" {
+		database, g.dispatcher.SyncEvery = g.database, 100*time.Millisecond
+	}
+	g.store, err = store.Open(context.Background(), database, store.Options{Key: key, Log: log, OnGrown: g.dispatcher.Grown, OnCommit: func(group store.Group) {
+		if group.Next {
+			g.dispatcher.Committed(group.Events, group.Redirected)
+		}
 	}})
 	if err != nil {
 		g.t.Fatal(err)
