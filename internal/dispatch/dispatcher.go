@@ -40,7 +40,6 @@ type Dispatcher struct {
 	targets  map[string]*target           // by destination
 	queues   map[order.QueueName][]*queue // several of a name have different parts of it
 	readers  atomic.Pointer[[]*queue]     // those that go on, for Committed
-	reading  atomic.Uint32                // their parts together: an order.Shards
 	lagging  atomic.Bool
 	relaying atomic.Bool    // a destination makes calls that need sessions
 	running  sync.WaitGroup // queues, those included that have ended for good
@@ -234,7 +233,7 @@ func (d *Dispatcher) sync(ctx, delivering context.Context, redirected bool) erro
 			continue
 		}
 		if !s.Name.Replay() {
-			t.divide(s.Share)
+			t.divide(s.Shards)
 		}
 		if err := d.divide(ctx, delivering, s); err != nil {
 			return err
@@ -280,7 +279,7 @@ func (d *Dispatcher) divide(ctx, delivering context.Context, s order.Queue) erro
 			continue
 		}
 		covered |= q.shards
-		if q.shards&(s.Leaving|^s.Shards) != 0 && !q.leaving {
+		if (q.lease != s.Lease || q.shards&(s.Leaving|^s.Shards) != 0) && !q.leaving {
 			d.retire(delivering, q, s.Leaving)
 		}
 	}
@@ -326,9 +325,7 @@ func (d *Dispatcher) list(relaying bool) {
 			}
 		}
 	}
-	if before := order.Shards(d.reading.Swap(uint32(reading))); reading&^before != 0 || d.tail.opened != relaying {
-		d.tail.reset(relaying)
-	}
+	d.tail.reset(relaying, reading)
 	d.readers.Store(&readers)
 }
 
@@ -371,7 +368,7 @@ func (d *Dispatcher) begin(ctx, delivering context.Context, s order.Queue) error
 		return fmt.Errorf("queue %s: %w", s.Name, err)
 	}
 	q := &queue{
-		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: blocked,
+		Dispatcher: d, target: d.targets[s.Name.Destination()], name: s.Name, shards: s.Shards, from: s.Seqs, epoch: s.Epoch, lease: s.Lease, upTo: s.UpTo, read: s.Seq(), stored: s.Seq(), blocked: blocked,
 		wake: make(chan struct{}, 1), dirty: make(chan struct{}, 1), unread: make(chan struct{}),
 		look: true, lanes: map[order.Lane]*lane{}, retried: map[int64]*lane{}, done: make(map[int64]bool, len(places)),
 	}

@@ -56,7 +56,7 @@ func (q *queue) turn(ctx, delivering context.Context) (wait time.Duration, err e
 	if q.target.route.Load().Disabled {
 		return idlePause, nil
 	}
-	for more := true; more; {
+	for more := true; more && ctx.Err() == nil; {
 		if more, err = q.feed(ctx); err != nil {
 			return 0, err
 		}
@@ -95,7 +95,7 @@ func (q *queue) untilNext() time.Duration {
 		_, probe := q.target.isDown()
 		until(probe)
 	}
-	if !q.Store.Holds() {
+	if !q.Store.Holds(q.lease) {
 		until(now.Add(readAgain))
 	}
 	if len(q.suspects) > 0 { // another queue of the destination may have the answer
@@ -237,11 +237,11 @@ func (q *queue) mainName() order.QueueName { return order.QueueName(q.name.Desti
 // up to which they are all; 0: the log has to be read up to base first.
 func (q *queue) recent(ctx context.Context, n int) (entries []*entry, upTo, base int64, err error) {
 	for {
-		entries, upTo, base = q.tail.behind(q.read, n)
+		entries, upTo, base = q.tail.behind(q.read, n, q.shards)
 		if len(entries) > 0 || upTo != q.read || !q.tail.short(upTo) {
 			return entries, upTo, base, nil
 		}
-		if err := q.tail.fill(ctx, q.Store, order.Shards(q.reading.Load())); err != nil {
+		if err := q.tail.fill(ctx, q.Store); err != nil {
 			return nil, 0, 0, err
 		}
 	}

@@ -23,6 +23,7 @@ type queue struct {
 	shards order.Shards            // the parts of it that this process delivers
 	from   [order.ShardCount]int64 // their cursors at the start: they may differ
 	epoch  int64
+	lease  int64
 	upTo   int64 // of a replay; 0: it goes on
 	gone   bool  // it has ended; the target's lock guards it
 
@@ -109,7 +110,7 @@ const (
 func (q *queue) start(ctx context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.stopped && len(q.ready)+len(q.returned)+len(q.stalled) > 0 && q.Store.Holds() {
+	for !q.stopped && len(q.ready)+len(q.returned)+len(q.stalled) > 0 && q.Store.Holds(q.lease) {
 		probe, ok := q.target.enter(q)
 		if !ok {
 			return
@@ -217,7 +218,7 @@ func (q *queue) finish(ctx context.Context, l *lane, o outcome, try uint64, prob
 	}
 	q.judge(now)
 	signal(q.dirty)
-	if probe || q.stopped || len(q.ready)+len(q.returned) == 0 || !q.target.stays(q) || !q.Store.Holds() {
+	if probe || q.stopped || len(q.ready)+len(q.returned) == 0 || !q.target.stays(q) || !q.Store.Holds(q.lease) {
 		return nil
 	}
 	return q.pick()

@@ -104,7 +104,7 @@ func (q *queue) take() *snapshot {
 	s := &snapshot{progress: q.pending}
 	q.pending, q.saving = progress{}, s
 	s.Done = s.done
-	s.Queue, s.Epoch, s.Shards, s.Seq = q.name, q.epoch, q.shards, q.read
+	s.Queue, s.Epoch, s.Shards, s.Lease, s.Seq = q.name, q.epoch, q.shards, q.lease, q.read
 	if len(q.window) > 0 {
 		s.Seq = q.window[0].place - 1
 	}

@@ -56,7 +56,8 @@ type tail struct {
 
 	filling sync.Mutex // one reads the database for all
 	resets  int
-	opened  bool // what is read has its secret parameters
+	opened  bool         // what is read has its secret parameters
+	shards  order.Shards // whose events are in memory
 }
 
 // add appends what was committed. Unless it is to be kept, only its place is noted.
@@ -84,10 +85,13 @@ func (t *tail) forget() { t.entries, t.bytes, t.base, t.covered = nil, 0, t.last
 func (t *tail) keep(e *entry) { t.entries, t.bytes = append(t.entries, e), t.bytes+e.size }
 
 // reset forgets what is in memory, when others than before are to read it.
-func (t *tail) reset(opened bool) {
+func (t *tail) reset(opened bool, shards order.Shards) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.opened = opened
+	if t.opened == opened && shards&^t.shards == 0 {
+		return
+	}
+	t.opened, t.shards = opened, shards
 	t.resets++
 	if t.begun {
 		t.forget()
@@ -116,12 +120,12 @@ func (t *tail) short(place int64) bool {
 // fillEvents is how much is read of the end of the log at a time.
 const fillEvents = 512
 
-// fill reads what follows in the log of some parts, for all who will want it.
-func (t *tail) fill(ctx context.Context, store order.Store, shards order.Shards) error {
+// fill reads what follows in the log, for all who will want it.
+func (t *tail) fill(ctx context.Context, store order.Store) error {
 	t.filling.Lock()
 	defer t.filling.Unlock()
 	t.mu.Lock()
-	f := order.EventFilter{Settled: true, Sealed: t.opened, Shards: shards, After: t.covered, UpTo: t.last, Limit: fillEvents}
+	f := order.EventFilter{Settled: true, Sealed: t.opened, Shards: t.shards, After: t.covered, UpTo: t.last, Limit: fillEvents}
 	resets := t.resets
 	t.mu.Unlock()
 	if f.After >= f.UpTo { // another has read it
@@ -163,10 +167,13 @@ func (t *tail) trim() {
 }
 
 // behind returns up to n events that follow a place, and the place up to which they are
-// all; 0 when the log has to be read up to base first.
-func (t *tail) behind(seq int64, n int) (entries []*entry, upTo, base int64) {
+// all of some shards; 0 when the log has to be read up to base first.
+func (t *tail) behind(seq int64, n int, shards order.Shards) (entries []*entry, upTo, base int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if shards&^t.shards != 0 {
+		return nil, 0, t.last
+	}
 	if !t.begun || seq < t.base {
 		return nil, 0, t.base
 	}

@@ -27,7 +27,7 @@ type target struct {
 	wake  func() // the queues: there may be something to do. It takes no lock
 
 	mu       sync.Mutex
-	share    order.Share // of what the destination may be sent at a time
+	shards   order.Shards // that this process delivers: its share of what the destination may be sent at a time
 	inFlight int
 	wanting  map[*queue]bool // that found no place
 	last     *queue          // that found one
@@ -116,7 +116,7 @@ func (t *target) content(q *queue) {
 // room is how many deliveries may be on their way; t.mu is held. After a failure they
 // become more with every answer.
 func (t *target) room(r *route) int {
-	most := t.share.Part(r.InFlight())
+	most := t.shards.Part(r.InFlight())
 	if t.allowed == 0 {
 		return most
 	}
@@ -128,14 +128,14 @@ func (t *target) places() int {
 	r := t.route.Load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.share.Part(r.InFlight())
+	return t.shards.Part(r.InFlight())
 }
 
-// divide notes this process's share of what the destination may be sent at a time.
-func (t *target) divide(share order.Share) {
+// divide notes which parts this process delivers.
+func (t *target) divide(shards order.Shards) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.share = share
+	t.shards = shards
 }
 
 // leave gives a place back.
@@ -200,7 +200,7 @@ func (t *target) heard(try uint64) (back bool) {
 		t.down, t.pause, t.reason = false, 0, ""
 	}
 	if t.allowed > 0 {
-		if t.allowed++; t.allowed >= t.share.Part(r.InFlight()) {
+		if t.allowed++; t.allowed >= t.shards.Part(r.InFlight()) {
 			t.allowed = 0
 		}
 		if len(t.wanting) > 0 {

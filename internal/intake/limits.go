@@ -32,14 +32,21 @@ type Limits struct {
 	told    time.Time          // when that was
 	share   float64            // of what is left of any limit, that is this process's
 	shares  map[string]float64 // the same of apps that were called lately
+	first   bool               // of the processes that share the store, this is the first
 }
 
 // NewLimits continues with what the store has counted for today.
 func NewLimits(ctx context.Context, store order.Store, now time.Time) (*Limits, error) {
 	l := &Limits{now: now, day: dayOf(now), ends: midnightAfter(now), since: map[string]int64{}, pending: map[order.Usage]int64{}, second: map[string]*rate.Limiter{}, asked: map[string]int64{}, share: 1, soon: make(chan struct{}, 1)}
+	l.divide(store.Share())
 	var err error
 	l.today, err = store.Usage(ctx, l.day)
 	return l, err
+}
+
+// divide notes this process's share of all limits.
+func (l *Limits) divide(share order.Share) {
+	l.share, l.first = float64(share.To-share.From)/float64(max(1, share.Of)), share.From == 0
 }
 
 func dayOf(t time.Time) string { return t.In(contract.Zone).Format(time.DateOnly) }
@@ -50,6 +57,16 @@ const (
 	soonPart  = 20
 	soonEvery = 50 * time.Millisecond
 )
+
+// part is how many of the calls that are left of a day are this process's. The parts of all
+// are no more than that; the last ones are the first process's.
+func (l *Limits) part(share float64, left int64) int64 {
+	part := int64(share * float64(left))
+	if l.first {
+		part = max(part, 1)
+	}
+	return part
+}
 
 // Ban says why a call is one too many, and for how long others will be.
 type Ban struct {
@@ -91,7 +108,7 @@ func (l *Limits) Count(app *order.App, now time.Time) *Ban {
 				default: // it is known
 				}
 			}
-			if float64(l.since[app.Key]) >= share*float64(left) {
+			if l.since[app.Key] >= l.part(share, left) {
 				return &Ban{Daily: true, For: FlushInterval} // the rest may be another's
 			}
 		}
@@ -165,7 +182,7 @@ func (l *Limits) flush(ctx context.Context, store order.Store, log *slog.Logger)
 func (l *Limits) agree(ctx context.Context, store order.Store) error {
 	whole := store.Share()
 	l.mu.Lock()
-	l.share = float64(whole.To-whole.From) / float64(max(1, whole.Of))
+	l.divide(whole)
 	asked, alone, day := l.asked, l.share == 1 && l.shares == nil, l.day
 	l.asked = map[string]int64{}
 	took := max(time.Since(l.told), soonEvery)

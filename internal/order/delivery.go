@@ -69,7 +69,7 @@ type Queue struct {
 	Seqs    [ShardCount]int64 // the cursor of each: everything up to here is settled, but for blocked lanes
 	First   int64             // place of the first event that may be owed
 
-	Share Share // of what the destination may be sent at a time
+	Lease int64 // under which this process has them
 }
 
 // Seq is the least of its cursors.
@@ -146,6 +146,7 @@ type Progress struct {
 	Queue    QueueName
 	Epoch    int64
 	Shards   Shards    // whose cursors move: when they are another process's by now, nothing is stored
+	Lease    int64     // under which they were this process's
 	Seq      int64     // the cursor; it never goes back
 	Done     []Settled // delivered above the cursor
 	Freed    []Lane    // blocked no more

@@ -174,8 +174,8 @@ type Deliveries interface {
 	Claim(ctx context.Context) ([]Queue, error)
 	// Release gives up parts of a queue, which nothing is on its way of any more.
 	Release(ctx context.Context, q QueueName, shards Shards) error
-	// Holds reports whether what was claimed is for sure still this process's.
-	Holds() bool
+	// Holds reports whether what was claimed under a lease is for sure still this process's.
+	Holds(lease int64) bool
 	// Done lists what was delivered above a queue's cursor.
 	Done(ctx context.Context, q QueueName) ([]int64, error)
 	// Blocked counts the lanes of parts of a queue that are blocked.

@@ -40,8 +40,9 @@ type committer struct {
 	log       *slog.Logger
 	onCommit  func(Group)
 	lagging   func() bool
-	most      int  // tasks of a group
-	sole      bool // no other process adds to the log
+	most      int              // tasks of a group
+	unfit     func(error) bool // whether a value is one that the database cannot hold; nil: there is none
+	sole      bool             // no other process adds to the log
 
 	mu      sync.RWMutex // guards closed, and queue against a send after close
 	closed  bool
@@ -177,7 +178,28 @@ func (c *committer) complain(tasks int, err error) {
 	}
 }
 
+// commit commits a group. When the database cannot hold what one of its calls says, each is
+// tried by itself: the others are not to blame.
 func (c *committer) commit(group []*unit) {
+	err := c.transact(group)
+	if len(group) > 1 && c.unfit != nil && c.unfit(err) {
+		for i := range group {
+			c.settle(group[i:i+1], c.transact(group[i:i+1]))
+		}
+		return
+	}
+	c.settle(group, err)
+}
+
+// settle releases the answers of a group.
+func (c *committer) settle(group []*unit, err error) {
+	for _, u := range group {
+		u.done <- err
+	}
+}
+
+// transact makes a transaction of a group, and tells of it.
+func (c *committer) transact(group []*unit) error {
 	started := time.Now()
 	b := batch{now: c.clock(), log: c.log, writes: &writes{}}
 	for _, u := range group {
@@ -201,7 +223,5 @@ func (c *committer) commit(group []*unit) {
 	if c.onCommit != nil { // callers wait: the events may hold texts of theirs
 		c.onCommit(g)
 	}
-	for _, u := range group {
-		u.done <- err
-	}
+	return err
 }

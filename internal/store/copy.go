@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"zombiezen.com/go/sqlite"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/secret"
 )
@@ -292,6 +293,11 @@ func (t copied) targetRows(rows [][]any) (columns []string, _ [][]any) {
 			rows[i] = append(row, order.Lane(row[lane].(int64)).Shard())
 		}
 		return append(slices.Clone(columns), "shard"), rows
+	case t.name == "app":
+		for i, row := range rows {
+			rows[i] = append(row, sellerOf(row[len(t.columns)-1].(string)))
+		}
+		return append(slices.Clone(columns), "seller"), rows
 	case t.name == "done": // its shard is that of an event that is looked at again: any will do
 		for i, row := range rows {
 			rows[i] = append(row, 0)
@@ -299,6 +305,15 @@ func (t copied) targetRows(rows [][]any) (columns []string, _ [][]any) {
 		return append(slices.Clone(columns), "shard"), rows
 	}
 	return columns, rows
+}
+
+// sellerOf is the seller of a TOP app; nil for others.
+func sellerOf(doc string) any {
+	app := &order.App{}
+	if json.Unmarshal([]byte(doc), app) != nil || app.Protocol != contract.TOP || app.Seller == "" {
+		return nil
+	}
+	return toText(app.Seller)
 }
 
 // valuesOf are the values of a row of SQLite, and their size.

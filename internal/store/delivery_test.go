@@ -80,7 +80,7 @@ func testQueues(t *testing.T, db database) {
 	}
 	due := now.Add(time.Minute)
 	commit(t, s, recorded(order.Progress{
-		Queue: "oms", Epoch: q.Epoch, Seq: 3, Done: []order.Settled{{Seq: 5}, {Seq: 7}}, Blocked: []order.Blocked{{Lane: lane, Seq: 2, Attempts: 1, NextAt: due, Reason: "HTTP 400"}},
+		Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 3, Done: []order.Settled{{Seq: 5}, {Seq: 7}}, Blocked: []order.Blocked{{Lane: lane, Seq: 2, Attempts: 1, NextAt: due, Reason: "HTTP 400"}},
 		Dead: []order.Dead{{Seq: 3, Lane: other, Reason: "isv.x", At: now, Attempts: 1}}, Attempts: []order.Attempt{{Seq: 2, At: now, Status: 400, Latency: time.Millisecond, Body: "no"}},
 	}))
 	if got, want := states(t, s, "oms"), "2 retrying, 3 dead, 4 pending, 5 done, 6 pending, 7 done"; got != want {
@@ -107,13 +107,13 @@ func testQueues(t *testing.T, db database) {
 		t.Errorf("owing %v, %v", owing, err)
 	}
 	// The cursor never goes back; what is stale stores nothing.
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 2}))
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch + 1, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
-	commit(t, s, recorded(order.Progress{Queue: "nobody", Epoch: q.Epoch, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 2}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch + 1, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "nobody", Epoch: q.Epoch, Seq: 7, Done: []order.Settled{{Seq: 6}}}))
 	if got := queueOf(t, s, "oms").Seq(); got != 3 {
 		t.Errorf("the cursor is at %d", got)
 	}
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Revived: []int64{3}, Forget: []int64{2}}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Revived: []int64{3}, Forget: []int64{2}}))
 	if got, want := states(t, s, "oms"), "2 done, 3 done, 4 done, 5 done, 6 done, 7 done"; got != want {
 		t.Errorf("deliveries %s, want %s", got, want)
 	}
@@ -136,7 +136,7 @@ func testRetries(t *testing.T, db database) {
 	a, b := allEvents(t, s)[0].Lane, allEvents(t, s)[4].Lane
 	hold := func() {
 		commit(t, s, recorded(order.Progress{
-			Queue: "oms", Epoch: q.Epoch, Seq: 6, Blocked: []order.Blocked{{Lane: a, Seq: 2, Attempts: 10, Held: true, Reason: "no"}},
+			Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 6, Blocked: []order.Blocked{{Lane: a, Seq: 2, Attempts: 10, Held: true, Reason: "no"}},
 			Dead: []order.Dead{{Seq: 5, Lane: b, Reason: "no", At: now, Attempts: 10}, {Seq: 6, Lane: b, Reason: "no", At: now, Attempts: 10}},
 		}))
 	}
@@ -160,7 +160,7 @@ func testRetries(t *testing.T, db database) {
 		t.Errorf("deliveries %s, want %s", got, want)
 	}
 	for i := range 15 {
-		commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 6, Attempts: []order.Attempt{{Seq: 3, At: now, Status: i}}}))
+		commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 6, Attempts: []order.Attempt{{Seq: 3, At: now, Status: i}}}))
 	}
 	page, _, err := s.Delivered(t.Context(), order.DeliveryFilter{Queue: "oms", After: 2, Limit: 1})
 	if err != nil || len(page[0].Last) != order.KeptAttempts || page[0].Last[0].Status != 5 || page[0].Last[9].Status != 14 {
@@ -249,11 +249,11 @@ func testPrune(t *testing.T, db database) {
 		t.Errorf("%d deleted that are owed", n)
 	}
 	lane := allEvents(t, s)[1].Lane
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Blocked: []order.Blocked{{Lane: lane, Seq: 2, NextAt: now}}}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 7, Blocked: []order.Blocked{{Lane: lane, Seq: 2, NextAt: now}}}))
 	if n := prune(later); n != 1 {
 		t.Errorf("%d deleted before what is blocked, want 1", n)
 	}
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Dead: []order.Dead{{Seq: 3, Lane: 1, At: now}}}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 7, Freed: []order.Lane{lane}, Dead: []order.Dead{{Seq: 3, Lane: 1, At: now}}}))
 	if n := prune(now); n != 0 {
 		t.Errorf("%d deleted that are not old", n)
 	}
@@ -264,7 +264,7 @@ func testPrune(t *testing.T, db database) {
 		t.Errorf("dead deliveries of what is deleted: %s", got)
 	}
 	commit(t, s, waiting.Settle(yes))
-	commit(t, s, recorded(order.Progress{Queue: "oms", Epoch: q.Epoch, Seq: 8}))
+	commit(t, s, recorded(order.Progress{Lease: q.Lease, Queue: "oms", Epoch: q.Epoch, Seq: 8}))
 	if a, b := prune(later), prune(later); a != 1 || b != 1 { // what stands last is among the first two
 		t.Errorf("deleted %d, %d", a, b)
 	}

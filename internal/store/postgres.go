@@ -36,8 +36,12 @@ var postgresReaders = [purposes]int32{forCalls: 2, forLists: 2, forLog: 2}
 const (
 	connectTimeout  = 3 * time.Second
 	transactTimeout = 8 * time.Second
-	readTimeout     = 30 * time.Second
 )
+
+// readTimeouts are how long reads may take, by what they are for: a connection that is dead
+// without a word must not keep calls waiting, nor a node that delivers nothing from seeing
+// that it does not.
+var readTimeouts = [purposes]time.Duration{forCalls: 3 * time.Second, forLists: 30 * time.Second, forLog: 5 * time.Second}
 
 // postgresDialect is how PostgreSQL says it.
 var postgresDialect = dialect{
@@ -45,7 +49,7 @@ var postgresDialect = dialect{
 	indexed:  func(string) string { return "" },
 	shardOf:  shardOfLane,
 	each:     "SELECT value::bigint FROM json_array_elements_text(CAST(? AS json))",
-	appOf:    "SELECT key FROM app WHERE doc::json ->> 'seller' = ? AND doc::json ->> 'protocol' = 'top' ORDER BY key LIMIT 1",
+	appOf:    "SELECT key FROM app WHERE seller = ? ORDER BY key LIMIT 1",
 	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
 }
 
@@ -56,6 +60,7 @@ const postgresWriters = 2
 // pgWriter is a connection that commits, and what only its transactions use.
 type pgWriter struct {
 	conn     *pgx.Conn // nil: it is to be connected again
+	unknown  bool      // the end of its last transaction is not known
 	failedAt time.Time // when it could last not be
 	failure  error
 }
@@ -68,6 +73,7 @@ type postgresStore struct {
 	ledger
 	*nodes
 	config *pgx.ConnConfig
+	warn   func(string, ...any)
 	pools  pgPools
 	watch  *watcher
 
@@ -95,7 +101,7 @@ func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresStore{config: config, beforeCommit: o.beforeCommit, idle: make(chan *pgWriter, o.writers), partitions: partitions{least: cmp.Or(o.partition, leastPartition), most: cmp.Or(o.partition, mostPartition)}, orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
+	s := &postgresStore{config: config, warn: o.Log.Warn, beforeCommit: o.beforeCommit, idle: make(chan *pgWriter, o.writers), partitions: partitions{least: cmp.Or(o.partition, leastPartition), most: cmp.Or(o.partition, mostPartition)}, orderIDs: idBlock{sequence: "order_block"}, workIDs: idBlock{sequence: "work_order_block"}}
 	for range o.writers {
 		w := &pgWriter{}
 		s.writers = append(s.writers, w)
@@ -121,6 +127,7 @@ func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore
 	s.nodes = &nodes{id: rand.Text(), readers: &s.pools, clock: time.Now}
 	s.directory = newDirectory(s)
 	s.committer = newCommitter(s, s.directory, o)
+	s.unfit = unfit
 	if s.watch, err = newWatcher(ctx, s, o); err != nil {
 		return nil, err
 	}
@@ -143,6 +150,13 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 		return err
 	}
 	rows := &pgConn{ctx, c}
+	err = rows.query("SELECT 1 WHERE current_setting('fsync') = 'off'", func(record) error {
+		s.warn("the server does not wait for its disk (fsync = off): what is acknowledged may be lost")
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	if err := checkPostgresKey(rows, s.key.Fingerprint()); err != nil {
 		return err
 	}
@@ -222,7 +236,29 @@ func (s *postgresStore) connect(ctx context.Context) (*pgx.Conn, error) {
 	defer cancel()
 	c, err := pgx.ConnectConfig(ctx, config)
 	connected.Store(true)
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	// Answers wait for the disk, whatever the server is set to.
+	if _, err := c.Exec(ctx, "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"); err != nil {
+		_ = c.Close(ctx)
+		return nil, err
+	}
+	return c, nil
+}
+
+// maxWaiting is how many commits of nodes may wait for a standby that does not answer, each
+// with a connection of the server, before no more are begun.
+const maxWaiting = 8
+
+// standbyAnswers refuses to begin transactions while too many wait for a standby.
+func standbyAnswers(ctx context.Context, c *pgx.Conn) error {
+	waiting := 0
+	err := c.QueryRow(ctx, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND usename = current_user").Scan(&waiting)
+	if err == nil && waiting >= maxWaiting {
+		err = fmt.Errorf("%d commits wait for a standby that does not answer", waiting)
+	}
+	return err
 }
 
 // pool makes connections that read, when they are first needed.
@@ -232,7 +268,7 @@ func (s *postgresStore) pool(ctx context.Context, most int32) (*pgxpool.Pool, er
 		return nil, err
 	}
 	config.ConnConfig = s.config.Copy()
-	config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(readTimeout.Milliseconds(), 10)
+	config.ConnConfig.RuntimeParams["statement_timeout"] = strconv.FormatInt(readTimeouts[forLists].Milliseconds(), 10)
 	config.MaxConns, config.MinConns = most, 0
 	return pgxpool.NewWithConfig(ctx, config)
 }
@@ -383,6 +419,13 @@ type idBlock struct {
 }
 
 const idBlockSize = 1000
+
+// drop forgets the keys that are left.
+func (b *idBlock) drop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next = b.last
+}
 
 // take gives out keys in ascending order.
 func (b *idBlock) take(ctx context.Context, c *pgx.Conn, n int) (ids []int64, err error) {

@@ -63,6 +63,8 @@ type pgPools [purposes]*pgxpool.Pool
 
 // read implements reader.
 func (p *pgPools) read(ctx context.Context, purpose purpose, f func(conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeouts[purpose])
+	defer cancel()
 	c, err := p[purpose].Acquire(ctx)
 	if err != nil {
 		return err

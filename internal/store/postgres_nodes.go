@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"hash/fnv"
 	"slices"
 	"sync"
@@ -23,13 +24,21 @@ const (
 	leaseMargin = time.Second
 )
 
+// held is until when nobody else takes over what a node has, and under which lease. When a
+// node has not been there for too long, what it had may have been another's meanwhile: then
+// it has a new one.
+type held struct {
+	lease int64
+	until time.Time
+}
+
 // nodes is what a node knows of those that share the database.
 type nodes struct {
 	id      string
 	readers *pgPools
 	clock   func() time.Time
 
-	holds atomic.Pointer[time.Time] // until when nobody else takes over; nil: that is not known
+	held atomic.Pointer[held] // nil: nothing
 
 	mu    sync.Mutex
 	index int // among those that are there
@@ -61,16 +70,21 @@ func (n *nodes) beat(ctx context.Context, c *pgx.Conn) error {
 	n.mu.Lock()
 	n.index, n.count = index, max(1, count)
 	n.mu.Unlock()
-	until := began.Add(lease - leaseMargin)
-	n.holds.Store(&until)
+	h := held{lease: 1, until: began.Add(lease - leaseMargin)}
+	if before := n.held.Load(); before != nil {
+		if h.lease = before.lease; before.until.Before(n.clock()) {
+			h.lease++
+		}
+	}
+	n.held.Store(&h)
 	return nil
 }
 
 // leave says that this node is gone.
 func (n *nodes) leave(ctx context.Context) {
-	n.holds.Store(nil)
+	n.held.Store(&held{})
 	_ = n.readers.read(ctx, forLog, func(c conn) error { // else its lease ends
-		for _, text := range []string{"UPDATE cursor SET owner = NULL WHERE owner = ?", "DELETE FROM demand WHERE node = ?", "DELETE FROM role WHERE node = ?", "DELETE FROM node WHERE id = ?"} {
+		for _, text := range []string{freeCursors + "owner = ? ORDER BY queue, shard FOR UPDATE)", "DELETE FROM demand WHERE node = ?", "DELETE FROM role WHERE node = ?", "DELETE FROM node WHERE id = ?"} {
 			if _, err := c.exec(text, n.id); err != nil {
 				return err
 			}
@@ -80,9 +94,9 @@ func (n *nodes) leave(ctx context.Context) {
 }
 
 // Holds implements [order.Deliveries].
-func (n *nodes) Holds() bool {
-	until := n.holds.Load()
-	return until != nil && n.clock().Before(*until)
+func (n *nodes) Holds(lease int64) bool {
+	h := n.held.Load()
+	return h != nil && h.lease == lease && n.clock().Before(h.until)
 }
 
 func (n *nodes) position() (index, count int) {
@@ -142,16 +156,16 @@ func (n *nodes) Lead(ctx context.Context, role string) (leads bool, err error) {
 // shardOfLane computes order.Lane.Shard of a lane.
 func shardOfLane(lane string) string { return "(" + lane + ") / 4 % 16" }
 
-const queueColumns = "queue, shard, epoch, start, seq, up_to, coalesce(owner, '')"
-
 // Queues implements [order.Deliveries].
 func (s *postgresStore) Queues(ctx context.Context) ([]order.Queue, error) {
-	queues, err := s.readQueues(ctx, "", nil)
+	all, err := s.readQueues(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for i := range queues {
-		queues[i].First = queues[i].Seq() + 1
+	queues := make([]order.Queue, len(all))
+	for i, q := range all {
+		queues[i] = q.Queue
+		queues[i].First = q.Seq() + 1
 	}
 	return queues, s.readLog(ctx, "SELECT queue, min(first_seq) FROM blocked GROUP BY queue", func(row record) error {
 		for i := range queues {
@@ -163,100 +177,144 @@ func (s *postgresStore) Queues(ctx context.Context) ([]order.Queue, error) {
 	})
 }
 
-// readQueues reads queues with the parts that an owner has; none: all.
-func (s *postgresStore) readQueues(ctx context.Context, owner string, mine func(order.QueueName, int) bool) (queues []order.Queue, err error) {
-	return queues, s.read(ctx, forLog, func(c conn) error {
-		err := c.query("SELECT "+queueColumns+" FROM cursor WHERE ?1 = '' OR owner = ?1 ORDER BY queue, shard", func(row record) error {
-			name, shard := order.QueueName(row.Text(0)), int(row.Int(1))
-			if n := len(queues); n == 0 || queues[n-1].Name != name {
-				queues = append(queues, order.Queue{Name: name, Epoch: row.Int(2), Start: row.Int(3), UpTo: row.Int(5)})
-			}
-			q := &queues[len(queues)-1]
-			q.Shards |= 1 << shard
-			q.Seqs[shard] = row.Int(4)
-			if mine != nil && !mine(name, shard) {
-				q.Leaving |= 1 << shard
-			}
-			return nil
-		}, owner)
-		return err
+// owned is a queue with the nodes that have its parts.
+type owned struct {
+	order.Queue
+	owners [order.ShardCount]string
+}
+
+// by lists the parts that a node has; none: that nobody has.
+func (q *owned) by(node string) (shards order.Shards) {
+	for shard := range q.Shards.All() {
+		if q.owners[shard] == node {
+			shards |= 1 << shard
+		}
+	}
+	return shards
+}
+
+// readQueues reads all queues. What a node has that is not there, nobody has.
+func (s *postgresStore) readQueues(ctx context.Context) (queues []*owned, err error) {
+	return queues, s.readLog(ctx, "SELECT queue, shard, epoch, start, seq, up_to, coalesce((SELECT id FROM node WHERE id = owner AND until > now()), '') FROM cursor ORDER BY queue, shard", func(row record) error {
+		name, shard := order.QueueName(row.Text(0)), int(row.Int(1))
+		if n := len(queues); n == 0 || queues[n-1].Name != name {
+			queues = append(queues, &owned{Queue: order.Queue{Name: name, Epoch: row.Int(2), Start: row.Int(3), UpTo: row.Int(5)}})
+		}
+		q := queues[len(queues)-1]
+		q.Shards |= 1 << shard
+		q.Seqs[shard], q.owners[shard] = row.Int(4), row.Text(6)
+		return nil
 	})
 }
 
-// Claim implements [order.Deliveries]. Parts are dealt to the nodes in turn. A destination
-// that takes fewer deliveries at a time than there are parts is one node's, so that what
-// it takes at a time is kept. A replay stays with the queue that it goes beside.
-func (s *postgresStore) Claim(ctx context.Context) ([]order.Queue, error) {
+// Claim implements [order.Deliveries]. Each node has as many parts of a queue as any, or one
+// fewer; those that it has it keeps, so that few change hands when nodes come and go. A
+// destination that takes fewer deliveries at a time than there are parts is one node's. A
+// replay stays with the queue that it goes beside.
+func (s *postgresStore) Claim(ctx context.Context) (mine []order.Queue, err error) {
 	destinations, err := s.Destinations(ctx)
 	if err != nil {
 		return nil, err
 	}
-	index, count := s.position()
-	mine := func(name order.QueueName, shard int) bool {
-		i := slices.IndexFunc(destinations, func(d *order.Destination) bool { return d.Name == name.Destination() })
-		if i >= 0 && destinations[i].InFlight() < order.ShardCount {
-			h := fnv.New32a()
-			_, _ = h.Write([]byte(name.Destination()))
-			return int(h.Sum32())%count == index
+	h := s.held.Load()
+	if h == nil || !s.Holds(h.lease) {
+		return nil, errors.New("this node is not known to be there")
+	}
+	queues, err := s.readQueues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mains := map[string]order.Shards{} // that this node keeps, by destination
+	var taken []part
+	for _, q := range queues { // a replay comes behind its queue
+		name := q.Name.Destination()
+		var want order.Shards
+		if q.Name.Replay() {
+			want = mains[name]
+		} else {
+			i := slices.IndexFunc(destinations, func(d *order.Destination) bool { return d.Name == name })
+			want = s.share(q, i >= 0 && destinations[i].InFlight() < order.ShardCount)
+			mains[name] = want
 		}
-		return shard%count == index
-	}
-	if s.Holds() {
-		if err := s.take(ctx, mine); err != nil {
-			return nil, err
+		own := q.by(s.id)
+		for shard := range (want & q.by("")).All() {
+			taken = append(taken, part{Queue: string(q.Name), Shard: shard})
 		}
+		q.Leaving = own &^ want
 	}
-	queues, err := s.readQueues(ctx, s.id, mine)
-	for i := range queues {
-		queues[i].Share = dealt(index, count)
-		if j := slices.IndexFunc(destinations, func(d *order.Destination) bool { return d.Name == queues[i].Name.Destination() }); j >= 0 && destinations[j].InFlight() < order.ShardCount {
-			queues[i].Share = order.Whole
-		}
+	if err := s.take(ctx, taken); err != nil {
+		return nil, err
 	}
-	return queues, err
-}
-
-// dealt is the share of a node whose parts are dealt in turn.
-func dealt(index, count int) order.Share {
-	before := func(nodes int) (parts int) { // that the first nodes have
-		for i := range min(nodes, count) {
-			parts += (order.ShardCount - i + count - 1) / count
-		}
-		return parts
-	}
-	return order.Share{From: before(index), To: before(index + 1), Of: order.ShardCount}
-}
-
-// take makes parts this node's that are its to deliver and nobody's.
-func (s *postgresStore) take(ctx context.Context, mine func(order.QueueName, int) bool) error {
-	const nobodys = "(owner IS NULL OR owner NOT IN (SELECT id FROM node WHERE until > now()))"
-	type part struct {
-		Queue string `json:"queue"`
-		Shard int    `json:"shard"`
-	}
-	var free []part
-	return s.read(ctx, forLog, func(c conn) error {
-		err := c.query("SELECT queue, shard FROM cursor WHERE "+nobodys, func(row record) error {
-			if p := (part{row.Text(0), int(row.Int(1))}); mine(order.QueueName(p.Queue), p.Shard) {
-				free = append(free, p)
+	for _, q := range queues {
+		all := q.Shards
+		q.Shards = q.by(s.id)
+		for _, p := range taken {
+			if order.QueueName(p.Queue) == q.Name && p.taken {
+				q.Shards |= 1 << p.Shard & all
 			}
-			return nil
-		})
-		if err != nil || len(free) == 0 {
-			return err
 		}
-		list, err := json.Marshal(free)
-		if err != nil {
-			return err
+		if q.Shards != 0 {
+			q.Lease = h.lease
+			mine = append(mine, q.Queue)
 		}
-		for _, kind := range []string{"queue NOT LIKE '%/%'", "queue LIKE '%/%' AND EXISTS (SELECT 1 FROM cursor AS main WHERE main.queue = split_part(cursor.queue, '/', 1) AND main.shard = cursor.shard AND main.owner = ?1)"} {
-			_, err := c.exec("UPDATE cursor SET owner = ?1 WHERE (queue, shard) IN (SELECT queue, shard FROM cursor WHERE (queue, shard) IN (SELECT queue, shard FROM json_to_recordset(CAST(?2 AS json)) AS free (queue text, shard integer)) AND "+nobodys+" AND "+kind+" AND EXISTS (SELECT 1 FROM node WHERE id = ?1 AND until > now()) FOR UPDATE SKIP LOCKED)", s.id, string(list))
-			if err != nil {
-				return err
+	}
+	return mine, nil
+}
+
+// share is which parts of a queue this node should have.
+func (s *postgresStore) share(q *owned, small bool) order.Shards {
+	index, count := s.position()
+	own, free := q.by(s.id), q.by("")
+	if small {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(q.Name))
+		if own == q.Shards || int(h.Sum32()%uint32(count)) == index && own|free != 0 { // who has all, keeps it
+			return q.Shards
+		}
+		return 0
+	}
+	most := (order.ShardCount + count - 1) / count
+	var want order.Shards
+	for shard := range order.ShardCount { // what it has comes first
+		if own.Has(shard) && want.Count() < most {
+			want |= 1 << shard
+		}
+	}
+	for i := range order.ShardCount { // each node begins elsewhere
+		if shard := (i + index*most) % order.ShardCount; free.Has(shard) && want.Count() < most {
+			want |= 1 << shard
+		}
+	}
+	return want
+}
+
+// part is a part of a queue.
+type part struct {
+	Queue string `json:"queue"`
+	Shard int    `json:"shard"`
+	taken bool
+}
+
+// take makes parts this node's, as far as they are nobody's still.
+func (s *postgresStore) take(ctx context.Context, parts []part) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(parts)
+	if err != nil {
+		return err
+	}
+	return s.readLog(ctx, `UPDATE cursor SET owner = ?1 WHERE (queue, shard) IN (
+		SELECT queue, shard FROM cursor WHERE (queue, shard) IN (SELECT queue, shard FROM json_to_recordset(CAST(?2 AS json)) AS free (queue text, shard integer))
+		AND (owner IS NULL OR owner NOT IN (SELECT id FROM node WHERE until > now())) AND EXISTS (SELECT 1 FROM node WHERE id = ?1 AND until > now())
+		ORDER BY queue, shard FOR UPDATE SKIP LOCKED) RETURNING queue, shard`, func(row record) error {
+		for i := range parts {
+			if parts[i].Queue == row.Text(0) && parts[i].Shard == int(row.Int(1)) {
+				parts[i].taken = true
 			}
 		}
 		return nil
-	})
+	}, s.id, string(list))
 }
 
 // countable is how many events are counted; the number of more is estimated, from what the
@@ -289,10 +347,13 @@ func (s *postgresStore) Totals(ctx context.Context) (t order.Totals, err error) 
 // that of its places.
 const estimatedTotals = "SELECT (SELECT coalesce(sum(CASE WHEN reltuples >= 0 THEN reltuples::bigint ELSE least(upper, (" + lastDrawn + ") + 1) - lower END), 0)::bigint FROM log_part JOIN pg_class ON pg_class.oid = to_regclass(name)), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'orders'::regclass), (SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'work_order'::regclass)"
 
+// freeCursors gives up parts, in the order in which transactions lock them.
+const freeCursors = "UPDATE cursor SET owner = NULL WHERE (queue, shard) IN (SELECT queue, shard FROM cursor WHERE "
+
 // Release implements [order.Deliveries].
 func (s *postgresStore) Release(ctx context.Context, q order.QueueName, shards order.Shards) error {
 	return s.read(ctx, forLog, func(c conn) error {
-		_, err := c.exec("UPDATE cursor SET owner = NULL WHERE queue = ? AND owner = ?"+inShards, string(q), s.id, int64(shards))
+		_, err := c.exec(freeCursors+"queue = ? AND owner = ?"+inShards+" ORDER BY queue, shard FOR UPDATE)", string(q), s.id, int64(shards))
 		return err
 	})
 }

@@ -41,6 +41,9 @@ func (t *pgTransaction) writeProgress(w *writes) {
 
 // owns reports whether the queue that has progressed is what is stored, and this node's.
 func (t *pgTransaction) owns(p *order.Progress) bool {
+	if h := t.held.Load(); h == nil || p.Lease != h.lease {
+		return false
+	}
 	for shard := range p.Shards.All() {
 		if c, ok := t.cursors[cursorKey{p.Queue, shard}]; !ok || c.epoch != p.Epoch || c.owner != t.id {
 			return false

@@ -35,6 +35,9 @@ const stuckAfter = 15 * time.Second
 // transactions with lesser numbers have ended, every place up to L is there or never will
 // be. A snapshot's xmax would not do: it is one behind the last transaction that has ended,
 // and others with greater numbers may be under way.
+//
+// Places behind the last one that was committed do not count: a server that crashes may
+// forget that they were drawn, and draw them again.
 type watcher struct {
 	store   *postgresStore
 	grown   func(end int64, redirected bool) // nil: nobody listens
@@ -43,7 +46,8 @@ type watcher struct {
 	cancel  context.CancelFunc
 	stopped chan struct{}
 
-	end atomic.Int64
+	end     atomic.Int64 // the last place that was committed before settled
+	settled atomic.Int64 // every place up to here is there or never will be
 
 	mu      sync.Mutex
 	drawn   int64         // places that had been drawn when last looked
@@ -111,7 +115,7 @@ func (w *watcher) reached(ctx context.Context, wanted int64) (int64, error) {
 		case looks >= first && goal < 0:
 			goal = drawn
 		}
-		if goal >= 0 && w.end.Load() >= goal {
+		if goal >= 0 && w.settled.Load() >= goal {
 			return w.end.Load(), nil
 		}
 		w.poke()
@@ -158,7 +162,7 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 				w.log.Warn("the database does not answer; trying again", "error", err)
 			}
 			_ = c.Close(ctx)
-			c = nil
+			c, open, noted = nil, nil, 0 // what a server that crashed has forgotten, has not happened
 			sleep(ctx, 2*watchEvery)
 			continue
 		}
@@ -168,10 +172,17 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 		if len(open) > 100 { // a transaction is long: some do
 			open = append(open[:50], open[len(open)-1])
 		}
-		end, n := w.end.Load(), 0
+		end, settled, n := w.end.Load(), int64(0), 0
 		for n < len(open) && open[n].xid <= xmin {
-			end = max(end, open[n].place)
+			settled = open[n].place
 			n++
+		}
+		if n > 0 {
+			if end, err = lastCommitted(ctx, c, end, settled); err != nil {
+				continue // so says the next look
+			}
+			w.end.Store(end)
+			w.settled.Store(settled)
 		}
 		if open = open[n:]; n > 0 || len(open) == 0 {
 			advanced = time.Now()
@@ -179,7 +190,6 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 			told = time.Now()
 			w.log.Warn("a transaction that has been open for long holds deliveries up; see pg_stat_activity", "xid", xmin)
 		}
-		w.end.Store(end)
 		redirected := w.note(h.place, changes, nil)
 		if redirected {
 			w.store.directory.forgetAll()
@@ -187,11 +197,10 @@ func (w *watcher) run(ctx context.Context, c *pgx.Conn) {
 		if w.grown != nil {
 			w.grown(end, redirected)
 		}
-		if end < h.place {
-			sleep(ctx, watchLeast)
+		sleep(ctx, watchLeast)
+		if len(open) > 0 {
 			continue
 		}
-		sleep(ctx, watchLeast)
 		t := time.NewTimer(watchEvery)
 		select {
 		case <-w.wake:
@@ -240,6 +249,14 @@ func look(ctx context.Context, c *pgx.Conn, noted int64) (h horizon, xmin int64,
 		err = closed
 	}
 	return h, xmin, changes, err
+}
+
+// lastCommitted is the last place, up to one that is settled, that a transaction has
+// committed.
+func lastCommitted(ctx context.Context, c *pgx.Conn, after, settled int64) (place int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	return place, c.QueryRow(ctx, "SELECT greatest($1, (SELECT max(seq) FROM event WHERE seq > $1 AND seq <= $2), (SELECT max(place) FROM event WHERE place > $1 AND place <= $2))", after, settled).Scan(&place)
 }
 
 // sleep waits for a time, or for the end of ctx.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
@@ -25,6 +27,13 @@ const (
 	readOnly        = "25006"
 )
 
+// unfit reports whether PostgreSQL refused a value: one that is no text to it, or a key that
+// is too long for an index (2,704 bytes).
+func unfit(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(refused.Code, "22") || strings.HasPrefix(refused.Code, "54"))
+}
+
 // maxTries is how often a transaction is tried. Each that fails because another node was
 // faster finds afterwards what the other has stored.
 const maxTries = 10
@@ -33,7 +42,7 @@ const maxTries = 10
 // and locks, one writes and commits.
 //
 // Rows that are there are locked in the order of their keys: of orders, then of work
-// orders, event ids and cursors. New rows are only added after that, again in the order of
+// orders, event ids, cursors, and the row that counts changes. New rows are only added after that, again in the order of
 // their keys; who finds that another has added one first begins anew. So nodes never wait
 // for each other in a circle, and an order's rules are serial. Places in the log are drawn
 // when all locks are held: an order's events have them in the order of their commits.
@@ -59,6 +68,7 @@ func (s *postgresStore) transact(w *wanted, decide func(*order.View) *writes) (e
 			return nil
 		}
 		writer.recover(ctx, err)
+		writer.unknown = t.writing && writer.conn == nil
 		var refused *pgconn.PgError
 		switch errors.As(err, &refused); {
 		case try == maxTries:
@@ -82,11 +92,18 @@ func (s *postgresStore) reconnect(ctx context.Context, w *pgWriter) error {
 	}
 	w.conn, w.failure = nil, nil
 	c, err := s.connect(ctx)
+	if err == nil && w.unknown {
+		if err = standbyAnswers(ctx, c); err != nil {
+			_ = c.Close(ctx)
+		}
+	}
 	if err != nil {
 		w.failedAt, w.failure = time.Now(), fmt.Errorf("connecting: %w", err)
 		return w.failure
 	}
-	w.conn = c
+	w.conn, w.unknown = c, false
+	s.orderIDs.drop() // a server that crashed may give them to another
+	s.workIDs.drop()
 	return nil
 }
 
@@ -383,6 +400,10 @@ func (t *pgTransaction) write(w *writes, view *order.View) error {
 	if err := t.name(w); err != nil {
 		return err
 	}
+	rest := len(w.apps)+len(w.sessions)+len(w.destinations)+len(w.retries)+len(w.replays)+len(w.purged) > 0
+	if rest { // before anything is added: see transact
+		t.queue(countChange)
+	}
 	t.queue(haveXID) // before a place is drawn: see watcher
 	t.writeOrders(w)
 	t.writeWorkOrders(w)
@@ -395,14 +416,13 @@ func (t *pgTransaction) write(w *writes, view *order.View) error {
 	if w.probe {
 		t.queue(pgProbe, t.id)
 	}
-	if len(w.apps)+len(w.sessions)+len(w.destinations)+len(w.retries)+len(w.replays)+len(w.purged) > 0 {
+	if rest {
 		if err := t.exchange(); err != nil {
 			return err
 		}
 		if err := t.writeRest(w); err != nil {
 			return err
 		}
-		t.queue(countChange)
 	}
 	if t.beforeCommit != nil {
 		if err := t.exchange(); err != nil {
@@ -775,6 +795,16 @@ func (t *pgTransaction) writeRest(w *writes) error {
 	rest := &writer{conn: &pgConn{t.ctx, t.conn}}
 	if err := rest.writeDirectory(t.key, w); err != nil {
 		return err
+	}
+	for key, app := range w.apps { // by whom sellers' apps are found
+		if app != nil && app.Protocol == contract.TOP && app.Seller != "" {
+			rest.do("UPDATE app SET seller = ? WHERE key = ?", app.Seller, key)
+		} else {
+			rest.do("UPDATE app SET seller = NULL WHERE key = ?", key)
+		}
+	}
+	if rest.err != nil {
+		return rest.err
 	}
 	end := int64(0)
 	err := rest.query(lastDrawn, func(row record) error {

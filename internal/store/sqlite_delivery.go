@@ -34,7 +34,7 @@ const (
 // Queues implements [order.Deliveries].
 func (s *sqliteStore) Queues(ctx context.Context) (queues []order.Queue, err error) {
 	return queues, s.readLog(ctx, "SELECT queue, epoch, start, seq, up_to, coalesce((SELECT min(first_seq) FROM blocked WHERE blocked.queue = cursor.queue), seq + 1) FROM cursor ORDER BY queue", func(row record) error {
-		q := order.Queue{Name: order.QueueName(row.Text(0)), Epoch: row.Int(1), Start: row.Int(2), Shards: order.AllShards, UpTo: row.Int(4), First: min(row.Int(5), row.Int(3)+1), Share: order.Whole}
+		q := order.Queue{Name: order.QueueName(row.Text(0)), Epoch: row.Int(1), Start: row.Int(2), Shards: order.AllShards, UpTo: row.Int(4), First: min(row.Int(5), row.Int(3)+1)}
 		for i := range q.Seqs {
 			q.Seqs[i] = row.Int(3)
 		}
@@ -53,7 +53,7 @@ type single struct{}
 func (single) Release(context.Context, order.QueueName, order.Shards) error { return nil }
 
 // Holds implements [order.Deliveries].
-func (single) Holds() bool { return true }
+func (single) Holds(int64) bool { return true }
 
 // Share implements [order.Peers].
 func (single) Share() order.Share { return order.Whole }

@@ -94,7 +94,9 @@ CREATE TABLE app (
   key        text COLLATE "C" PRIMARY KEY,
   secret     bytea NOT NULL,
   old_secret bytea,
-  doc        text NOT NULL
+  doc        text NOT NULL,
+  seller     text COLLATE "C", -- of a TOP app
+  UNIQUE (seller, key)
 );
 
 CREATE TABLE session (
