@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
@@ -226,7 +227,7 @@ func (s *postgresStore) connect(ctx context.Context) (*pgx.Conn, error) {
 	// be seen although it may be lost. So none is sent.
 	var connected atomic.Bool
 	dial := config.DialFunc
-	config.DialFunc = func(ctx context.Context, network, address string) (c netConn, err error) {
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		if connected.Load() {
 			return nil, errors.New("nothing is cancelled")
 		}
