@@ -51,11 +51,14 @@ func (n *nodes) beat(ctx context.Context, c *pgx.Conn) error {
 	var b pgx.Batch
 	b.Queue("INSERT INTO node (id, until) VALUES ($1, now() + make_interval(secs => $2)) ON CONFLICT (id) DO UPDATE SET until = excluded.until", n.id, lease.Seconds())
 	b.Queue("DELETE FROM node WHERE until < now() - interval '1 hour'")
+	b.Queue("DELETE FROM demand WHERE until < now() - interval '1 hour'")
 	b.Queue("SELECT count(*), count(*) FILTER (WHERE id < $1) FROM node WHERE until > now()", n.id)
 	results := c.SendBatch(ctx, &b)
-	_, err := results.Exec()
-	if err == nil {
-		_, err = results.Exec()
+	var err error
+	for range b.Len() - 1 {
+		if err == nil {
+			_, err = results.Exec()
+		}
 	}
 	var count, index int
 	if err == nil {
