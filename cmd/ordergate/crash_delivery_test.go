@@ -94,6 +94,22 @@ func TestKilledWhileDelivering(t *testing.T) {
 		stop()
 	}
 	p := start(t, dir, program)
+	logged, distinct, posts := checkDelivered(t, p, file)
+	n := checkLedger(t, p, &answered)
+	if err := p.stop(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d rounds, %d events answered, %d in the log, %d posts", crashRounds, n, logged, posts)
+	if n < crashRounds*10 || posts <= distinct {
+		t.Errorf("the load did not load, or nothing came twice")
+	}
+}
+
+// checkDelivered waits until nothing is owed and compares what came with the log: every
+// event of it came, nothing else did, and each order's came in order for the first time. It
+// returns how many events the log has, how many came, and how many posts there were.
+func checkDelivered(t *testing.T, p *process, file string) (logged, distinct, posts int) {
+	t.Helper()
 	awaitDelivered(t, p)
 	events := list[struct {
 		listedEvent
@@ -119,14 +135,7 @@ func TestKilledWhileDelivering(t *testing.T) {
 	for id, seq := range place {
 		t.Errorf("event %d, %s, was not delivered", seq, id)
 	}
-	n := checkLedger(t, p, &answered)
-	if err := p.stop(); err != nil {
-		t.Error(err)
-	}
-	t.Logf("%d rounds, %d events answered, %d in the log, %d posts", crashRounds, n, len(events), posts)
-	if n < crashRounds*10 || posts <= len(first) {
-		t.Errorf("the load did not load, or nothing came twice")
-	}
+	return len(events), len(first), posts
 }
 
 func declareSink(t *testing.T, p *process, address string) {

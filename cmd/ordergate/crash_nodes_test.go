@@ -198,31 +198,7 @@ func (c *cluster) check(answered *sync.Map, file string) {
 	c.t.Helper()
 	c.ready()
 	p := c.any()
-	awaitDelivered(c.t, p)
-	events := list[struct {
-		listedEvent
-		ID string
-	}](c.t, p, "/v1/events")
-	place := map[string]int64{}
-	for _, e := range events {
-		place[e.ID] = e.Seq
-	}
-	first, posts := readSink(c.t, file)
-	last := map[string]int64{}
-	for _, got := range first {
-		seq, known := place[got.id]
-		if !known {
-			c.t.Errorf("delivered and not in the log: %s", got.id)
-		}
-		if seq < last[got.order] {
-			c.t.Errorf("order %s: event %d behind %d", got.order, seq, last[got.order])
-		}
-		last[got.order] = seq
-		delete(place, got.id)
-	}
-	for id, seq := range place {
-		c.t.Errorf("event %d, %s, was not delivered", seq, id)
-	}
+	_, _, posts := checkDelivered(c.t, p, file)
 	n := checkLedger(c.t, p, answered)
 	c.t.Logf("%d events in the log, %d posts", n, posts)
 	if n < 1000 {

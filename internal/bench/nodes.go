@@ -142,13 +142,5 @@ func (b *Bench) startNode(dir string, i int) (*process, error) {
 	if err := os.Mkdir(own, 0o700); err != nil {
 		return nil, err
 	}
-	file := filepath.Join(own, "state.json")
-	declared, err := withDestinations(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(file, []byte(declared), 0o600); err != nil {
-		return nil, err
-	}
-	return b.serve(own, database, file)
+	return b.serve(own, database)
 }

@@ -61,6 +61,15 @@ const adminToken = "bench"
 
 // startGateway starts the program on a database in a folder, with destinations.
 func (b *Bench) startGateway(dir string, destinations ...string) (*process, error) {
+	database, err := b.databaseOf(dir)
+	if err != nil {
+		return nil, err
+	}
+	return b.serve(dir, database, destinations...)
+}
+
+// serve starts the program in a folder, on a database, with destinations.
+func (b *Bench) serve(dir, database string, destinations ...string) (*process, error) {
 	file := filepath.Join(dir, "state.json")
 	declared, err := withDestinations(destinations)
 	if err != nil {
@@ -69,15 +78,6 @@ func (b *Bench) startGateway(dir string, destinations ...string) (*process, erro
 	if err := os.WriteFile(file, []byte(declared), 0o600); err != nil {
 		return nil, err
 	}
-	database, err := b.databaseOf(dir)
-	if err != nil {
-		return nil, err
-	}
-	return b.serve(dir, database, file)
-}
-
-// serve starts the program on a database, with what a file declares.
-func (b *Bench) serve(dir, database, file string) (*process, error) {
 	env := []string{"ORDERGATE_ADMIN_TOKEN=" + adminToken}
 	if b.Database != "" {
 		env = append(env, "ORDERGATE_KEY="+sharedKey)
