@@ -68,5 +68,6 @@ func (cmd *copyCmd) Run(t *terminal) error {
 	for _, table := range tables {
 		fmt.Fprintf(w, "%s\t%d\t%s\n", table.Name, table.Rows, table.Checksum)
 	}
+	fmt.Fprintln(w, "\nThe copy is complete. Serve it with ORDERGATE_KEY set to the key of the file, and put the file away: nobody should serve both.")
 	return w.Flush()
 }

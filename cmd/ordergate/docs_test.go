@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/intake"
@@ -342,7 +344,19 @@ func mistakeTable(mistakes []wire.Mistake) string {
 func cliReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 misused. Every flag can be given as the environment variable that stands behind it.\n")
-	for _, command := range [][]string{{}, {"serve"}, {"apply"}, {"orders", "show"}, {"call"}, {"verify"}, {"bench", "ingest"}, {"bench", "mixed"}, {"bench", "growth"}, {"version"}} {
+	parser, err := newParser(&cli{}, func(int) {}, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := [][]string{{}}
+	for _, leaf := range parser.Model.Leaves(true) {
+		var names []string
+		for node := leaf; node.Type == kong.CommandNode; node = node.Parent {
+			names = append([]string{node.Name}, names...)
+		}
+		commands = append(commands, names)
+	}
+	for _, command := range commands {
 		help := helpText(t, append(command, "--help"))
 		title := strings.Join(append([]string{"ordergate"}, command...), " ")
 		fmt.Fprintf(&b, "\n## %s\n\n```\n%s```\n", title, help)

@@ -430,7 +430,7 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	case g.tokenAt != "":
 		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
 	case g.tokenHash != "" && g.token != "":
-		token = string(g.token) + " (shown this once; its hash is in the database)"
+		token, bearer = string(g.token)+" (shown this once; its hash is in the database)", string(g.token)
 	case g.tokenHash != "":
 		token = "as shown when the database was new"
 	}

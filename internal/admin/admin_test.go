@@ -349,8 +349,8 @@ func TestStoreFailures(t *testing.T) {
 	var log strings.Builder
 	a.admin.Log = slog.New(slog.NewTextHandler(&log, nil))
 	a.admin.Store = gone{a.store}
-	a.do(t, "GET", "/v1/apps/1", "", 500)
-	a.do(t, "PUT", "/v1/apps/1", `{"protocol":"top","secret":"x"}`, 500)
+	a.do(t, "GET", "/v1/apps/1", "", 503)
+	a.do(t, "PUT", "/v1/apps/1", `{"protocol":"top","secret":"x"}`, 503)
 	if !strings.Contains(log.String(), "disk gone") {
 		t.Errorf("log: %s", &log)
 	}

@@ -170,7 +170,7 @@ func (s *Server) failed(err error) error {
 		return problem(http.StatusServiceUnavailable, "not stored; try again")
 	}
 	s.Log.Error("management call failed", "error", err)
-	return problem(http.StatusInternalServerError, "the database did not answer; the log says why")
+	return problem(http.StatusServiceUnavailable, "the database did not answer; the log says why")
 }
 
 // unread words a body that does not parse.

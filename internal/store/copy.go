@@ -91,7 +91,7 @@ func Copy(ctx context.Context, from, to string, key *secret.Key, progress func(t
 	if err != nil {
 		return nil, err
 	}
-	target, err := pgx.ConnectConfig(ctx, config)
+	target, err := connectTo(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", Redacted(to), err)
 	}
@@ -130,19 +130,21 @@ func (c *copying) begin(fingerprint string) error {
 		return err
 	}
 	rows := &pgConn{c.ctx, c.target}
-	if err := checkPostgresKey(rows, fingerprint); err != nil {
-		return err
-	}
-	begun, used := false, false
-	err := rows.query("SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'copying'), EXISTS (SELECT 1 FROM orders) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM app) OR EXISTS (SELECT 1 FROM destination) OR EXISTS (SELECT 1 FROM node WHERE until > now())", func(row record) error {
-		begun, used = row.Int(0) != 0, row.Int(1) != 0
+	begun, used, ended := false, false, ""
+	err := rows.query("SELECT EXISTS (SELECT 1 FROM meta WHERE name = 'copying'), coalesce((SELECT value FROM meta WHERE name = 'copied'), ''), EXISTS (SELECT 1 FROM orders) OR EXISTS (SELECT 1 FROM event) OR EXISTS (SELECT 1 FROM app) OR EXISTS (SELECT 1 FROM destination) OR EXISTS (SELECT 1 FROM node WHERE until > now())", func(row record) error {
+		begun, ended, used = row.Int(0) != 0, row.Text(1), row.Int(2) != 0
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
+	case ended != "":
+		return fmt.Errorf("a copy into the database has ended, at %s, and both sides were the same: serve it", ended)
 	case !begun && used:
-		return errors.New("the database is in use: copy into a new one")
+		return errors.New("the database is in use: copy into a new one, made with createdb")
+	}
+	if err := checkPostgresKey(rows, fingerprint); err != nil {
+		return fmt.Errorf("the target: %w", err)
 	}
 	for _, text := range []string{
 		"INSERT INTO meta (name, value) VALUES ('copying', '') ON CONFLICT DO NOTHING",
@@ -452,7 +454,8 @@ func (c *copying) end() error {
 				return err
 			}
 		}
-		return nil
+		_, err := tx.Exec(c.ctx, "INSERT INTO meta (name, value) VALUES ('copied', $1)", time.Now().Format(time.RFC3339))
+		return err
 	})
 }
 
@@ -477,7 +480,7 @@ func Migrate(ctx context.Context, url string, key *secret.Key) (version int, err
 	if err != nil {
 		return 0, err
 	}
-	c, err := pgx.ConnectConfig(ctx, config)
+	c, err := connectTo(ctx, config)
 	if err != nil {
 		return 0, fmt.Errorf("opening %s: %w", Redacted(url), err)
 	}

@@ -235,7 +235,7 @@ func (s *postgresStore) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, max(config.ConnectTimeout, connectTimeout))
 	defer cancel()
-	c, err := pgx.ConnectConfig(ctx, config)
+	c, err := connectTo(ctx, config)
 	connected.Store(true)
 	if err != nil {
 		return nil, err
@@ -246,6 +246,30 @@ func (s *postgresStore) connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// connectTo makes a connection. Its error is one line that says what to do, if that is known.
+func connectTo(ctx context.Context, config *pgx.ConnConfig) (*pgx.Conn, error) {
+	c, err := pgx.ConnectConfig(ctx, config)
+	if err == nil {
+		return c, nil
+	}
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return nil, fmt.Errorf("%s (SQLSTATE %s)%s", refused.Message, refused.Code, connectHints[refused.Code])
+	}
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		return nil, failed
+	}
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return nil, errors.New(strings.TrimSpace(lines[len(lines)-1]))
+}
+
+// connectHints say what to do about what a server refuses.
+var connectHints = map[string]string{
+	"28P01": ": the password in the URL is not the user's (write / as %2F, @ as %40)",
+	"28000": ": the server does not let this user in from here; see pg_hba.conf",
+	"3D000": ": make it, with createdb",
+	"42704": ": a parameter behind the ? of the URL is not known",
 }
 
 // maxWaiting is how many commits of nodes may wait for a standby that does not answer, each
@@ -317,8 +341,14 @@ func migratePostgres(ctx context.Context, c *pgx.Conn) (err error) {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, "CREATE TABLE IF NOT EXISTS schema_version (version integer NOT NULL)"); err != nil {
+		made := false
+		if err := tx.QueryRow(ctx, "SELECT to_regclass('schema_version') IS NOT NULL").Scan(&made); err != nil {
 			return err
+		}
+		if !made {
+			if _, err := tx.Exec(ctx, "CREATE TABLE schema_version (version integer NOT NULL)"); err != nil {
+				return err
+			}
 		}
 		version := 0
 		if err := tx.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&version); err != nil {
@@ -333,6 +363,9 @@ func migratePostgres(ctx context.Context, c *pgx.Conn) (err error) {
 				return err
 			}
 			if _, err := tx.Exec(ctx, string(sql)); err != nil {
+				if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == duplicateTable {
+					return fmt.Errorf("the database has tables of others (%s): make one of its own, with createdb", refused.Message)
+				}
 				return fmt.Errorf("%s: %w", name, err)
 			}
 			if _, err := tx.Exec(ctx, "INSERT INTO schema_version (version) VALUES ($1)", version+i+1); err != nil {

@@ -648,7 +648,12 @@ func TestCopy(t *testing.T) {
 	if n := len(allEvents(t, copied)); n != len(before)+2 {
 		t.Errorf("%d events", n)
 	}
-	if _, err := Copy(t.Context(), from, url, key, nil); err == nil || !strings.Contains(err.Error(), "in use") {
+	if _, err := Copy(t.Context(), from, url, key, nil); err == nil || !strings.Contains(err.Error(), "a copy into the database has ended") {
+		t.Errorf("a copy that has ended, again: %v", err)
+	}
+	served := pgtest.Database(t)
+	commit(t, node(t, served), report("1", contract.StatusOut))
+	if _, err := Copy(t.Context(), from, served, key, nil); err == nil || !strings.Contains(err.Error(), "in use") {
 		t.Errorf("a copy into what is served: %v", err)
 	}
 	other := pgtest.Database(t)

@@ -23,6 +23,7 @@ const (
 	deadlock        = "40P01"
 	serialization   = "40001"
 	readOnly        = "25006"
+	duplicateTable  = "42P07"
 )
 
 // unfit reports whether PostgreSQL refused a value: one that is no text to it, or a key that

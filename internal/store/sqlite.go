@@ -124,7 +124,7 @@ func lockFile(path string) (*os.File, error) {
 	}
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = errors.New("another process serves this database; stop it, or name another with --database")
+		err = errors.New("another process serves this database; stop it, or use another database")
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
