@@ -64,10 +64,7 @@ func (d *Dispatcher) make() {
 // changed with it. It is quick.
 func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	d.make()
-	if redirected {
-		d.relaying.Store(true) // until sync has looked: the next event may be for a new one
-		signal(d.redirected)
-	}
+	d.turn(redirected)
 	if len(events) == 0 {
 		return
 	}
@@ -75,6 +72,14 @@ func (d *Dispatcher) Committed(events []*order.Event, redirected bool) {
 	near := d.grow(events[len(events)-1].Place)
 	d.tail.add(events, near)
 	d.tell()
+}
+
+// turn notes that destinations changed, if they did.
+func (d *Dispatcher) turn(redirected bool) {
+	if redirected {
+		d.relaying.Store(true) // until sync has looked: the next event may be for a new one
+		signal(d.redirected)
+	}
 }
 
 // Learn takes the sessions of calls from what was committed: they are not stored.
@@ -92,10 +97,7 @@ func (d *Dispatcher) Learn(events []*order.Event) {
 // whether destinations changed. It is quick.
 func (d *Dispatcher) Grown(end int64, redirected bool) {
 	d.make()
-	if redirected {
-		d.relaying.Store(true)
-		signal(d.redirected)
-	}
+	d.turn(redirected)
 	if end <= d.tail.end() {
 		return
 	}

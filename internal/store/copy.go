@@ -143,7 +143,7 @@ func (c *copying) begin(fingerprint string) error {
 	case !begun && used:
 		return errors.New("the database is in use: copy into a new one, made with createdb")
 	}
-	if err := checkPostgresKey(rows, fingerprint); err != nil {
+	if err := checkKey(rows, fingerprint); err != nil {
 		return fmt.Errorf("the target: %w", err)
 	}
 	for _, text := range []string{
@@ -188,7 +188,7 @@ func (c *copying) table(t copied) error {
 // page reads the next rows of the source.
 func (c *copying) page(t copied, last []any) (rows [][]any, err error) {
 	size := 0
-	err = c.source.query(t.query(last != nil, sourceText)+" LIMIT ?", func(row record) error {
+	err = c.source.query(t.query(last != nil)+" LIMIT ?", func(row record) error {
 		values, n := valuesOf(row.(sqliteRow), len(t.columns))
 		rows = append(rows, values)
 		if size += n; size > copyBytes {
@@ -202,15 +202,8 @@ func (c *copying) page(t copied, last []any) (rows [][]any, err error) {
 	return rows, err
 }
 
-// sourceText is how a column of the source is read.
-func sourceText(column string) string { return column }
-
 // query selects the rows of a table behind a key, if one is given.
-func (t copied) query(behind bool, column func(string) string) string {
-	names := make([]string, len(t.columns))
-	for i, name := range t.columns {
-		names[i] = column(name)
-	}
+func (t copied) query(behind bool) string {
 	table := t.name
 	if t.from != "" {
 		table = t.from
@@ -227,7 +220,7 @@ func (t copied) query(behind bool, column func(string) string) string {
 	if t.from == "" && t.name != "cursor" { // else rows stand for several
 		text = "SELECT "
 	}
-	text += strings.Join(names, ", ") + " FROM " + table
+	text += strings.Join(t.columns, ", ") + " FROM " + table
 	if len(conditions) > 0 {
 		text += " WHERE " + strings.Join(conditions, " AND ")
 	}
@@ -370,12 +363,12 @@ func decodeKey(text string, key *[]any) error {
 func (c *copying) compare() (tables []CopiedTable, err error) {
 	for _, t := range copiedTables {
 		source, target := newRowsSum(t), newRowsSum(t)
-		if err := c.source.query(t.query(false, sourceText), source.add); err != nil {
+		if err := c.source.query(t.query(false), source.add); err != nil {
 			return nil, fmt.Errorf("comparing %s: %w", t.name, err)
 		}
 		copiedTo := t
 		copiedTo.from, copiedTo.where = "", ""
-		if err := (&pgConn{c.ctx, c.target}).query(copiedTo.query(false, sourceText), target.add); err != nil {
+		if err := (&pgConn{c.ctx, c.target}).query(copiedTo.query(false), target.add); err != nil {
 			return nil, fmt.Errorf("comparing %s: %w", t.name, err)
 		}
 		if a, b := source.result(), target.result(); a != b {
@@ -444,8 +437,8 @@ func (c *copying) end() error {
 	return pgx.BeginFunc(c.ctx, c.target, func(tx pgx.Tx) error {
 		for _, text := range []string{
 			"SELECT setval('event_seq', greatest(1, (SELECT coalesce(max(seq), 0) FROM event), (SELECT coalesce(max(place), 0) FROM event), (SELECT coalesce(max(seq), 0) FROM cursor)))",
-			"SELECT setval('order_block', (SELECT coalesce(max(id), 0) / 1000 FROM orders))",
-			"SELECT setval('work_order_block', (SELECT coalesce(max(id), 0) / 1000 FROM work_order))",
+			fmt.Sprintf("SELECT setval('order_block', (SELECT coalesce(max(id), 0) / %d FROM orders))", idBlockSize),
+			fmt.Sprintf("SELECT setval('work_order_block', (SELECT coalesce(max(id), 0) / %d FROM work_order))", idBlockSize),
 			"SELECT setval(pg_get_serial_sequence('session', 'id'), (SELECT coalesce(max(id), 1) FROM session))",
 			"DROP TABLE copied",
 			"DELETE FROM meta WHERE name = 'copying'",

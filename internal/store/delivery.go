@@ -286,10 +286,12 @@ func (l *ledger) Owing(ctx context.Context) (owing []order.Owing, err error) {
 	})
 }
 
+const countTotals = "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)"
+
 // Totals implements [order.Deliveries].
 func (l *ledger) Totals(ctx context.Context) (t order.Totals, err error) {
 	err = l.read(ctx, forLists, func(c conn) error {
-		return c.query(l.totals, func(row record) error {
+		return c.query(countTotals, func(row record) error {
 			t = order.Totals{Events: row.Int(0), Orders: row.Int(1), WorkOrders: row.Int(2)}
 			return nil
 		})

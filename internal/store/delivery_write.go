@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
@@ -66,6 +67,44 @@ func (w *writer) openQueue(q order.Queue, shards int) {
 	for shard := range shards {
 		w.do(insertCursor, string(q.Name), shard, q.Epoch, q.Start, q.Start, q.UpTo)
 	}
+}
+
+// What is deleted of a log that is pruned: events up to a place, unless they were settled
+// later; and orders that have ended, are old, and have no events any more.
+var (
+	pruneEvents = "DELETE FROM event WHERE seq <= ? AND coalesce(place, event.seq) < ?"
+	nothingLeft = "updated_at < ? AND locks = '" + noLocks + "' AND CASE WHEN platform = '" + order.Suning + "' THEN stage IN (" + stages(order.Suning) + ") ELSE stage IN (" + stages(order.Taobao) + ") END AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id)"
+)
+
+// stages lists the stages of orders that have ended, for a statement.
+func stages(platform string) string {
+	var texts []string
+	for _, state := range order.Ended(platform) {
+		texts = append(texts, "'"+string(state)+"'")
+	}
+	return strings.Join(texts, ", ")
+}
+
+// owedFrom is the first place that somebody may be owed, of a log that has an end.
+func owedFrom(c conn, end int64) (bound int64, err error) {
+	bound = end
+	err = c.query(`SELECT min(bound) FROM (
+		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
+		SELECT min(first_seq) FROM blocked UNION ALL
+		SELECT min(seq) FROM dead WHERE next_at IS NOT NULL UNION ALL
+		SELECT min(+seq) FROM event WHERE asked = 1) AS bounds`, func(row record) error {
+		if !row.Null(0) {
+			bound = min(bound, row.Int(0))
+		}
+		return nil
+	})
+	return bound, err
+}
+
+// forgetDeliveries deletes what is left of deliveries of events that are no more.
+func (w *writer) forgetDeliveries(upTo int64) {
+	w.do("DELETE FROM dead WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", upTo)
+	w.do("DELETE FROM attempt WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", upTo)
 }
 
 // skippedReason is why a delivery is dead that a person gave up, behind what failed.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"net"
 	"net/url"
 	"strconv"
@@ -51,7 +50,6 @@ var postgresDialect = dialect{
 	shardOf:  shardOfLane,
 	each:     "SELECT value::bigint FROM json_array_elements_text(CAST(? AS json))",
 	appOf:    "SELECT key FROM app WHERE seller = ? ORDER BY key LIMIT 1",
-	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
 }
 
 // postgresWriters is how many transactions a node has under way: while the server works on
@@ -92,11 +90,7 @@ type postgresStore struct {
 }
 
 func openPostgres(ctx context.Context, text string, o Options) (_ *postgresStore, err error) {
-	o.Queue = cmp.Or(o.Queue, 4096)
-	o.Log = cmp.Or(o.Log, slog.Default())
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
+	o = o.withDefaults()
 	o.writers = cmp.Or(o.writers, postgresWriters)
 	config, err := postgresConfig(text)
 	if err != nil {
@@ -158,15 +152,13 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := checkPostgresKey(rows, s.key.Fingerprint()); err != nil {
+	if err := checkKey(rows, s.key.Fingerprint()); err != nil {
 		return err
 	}
 	return rows.query("SELECT value FROM meta WHERE name = 'copying'", func(row record) error {
 		return errors.New("a copy into it has not ended: run ordergate copy again")
 	})
 }
-
-var errNoKey = errors.New("no key to seal secrets with")
 
 // postgresConfig reads a URL. The error does not repeat it: it may hold a password.
 func postgresConfig(text string) (*pgx.ConnConfig, error) {
@@ -355,7 +347,7 @@ func migratePostgres(ctx context.Context, c *pgx.Conn) (err error) {
 			return err
 		}
 		if version > len(names) {
-			return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, len(names))
+			return newerSchema(version, len(names))
 		}
 		for i, name := range names[version:] {
 			sql, err := postgresMigrations.ReadFile(name)
@@ -374,26 +366,6 @@ func migratePostgres(ctx context.Context, c *pgx.Conn) (err error) {
 		}
 		return nil
 	})
-}
-
-// checkPostgresKey refuses a key that cannot open what the database holds.
-func checkPostgresKey(c *pgConn, fingerprint string) error {
-	if _, err := c.exec("INSERT INTO meta (name, value) VALUES ('key', ?) ON CONFLICT DO NOTHING", fingerprint); err != nil {
-		return err
-	}
-	known := ""
-	err := c.query("SELECT value FROM meta WHERE name = 'key'", func(row record) error {
-		known = row.Text(0)
-		return nil
-	})
-	if err == nil && known != fingerprint {
-		err = wrongKey(known, fingerprint)
-	}
-	return err
-}
-
-func wrongKey(known, given string) error {
-	return fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, given)
 }
 
 // Close implements [order.Store].
@@ -425,21 +397,12 @@ func (s *postgresStore) close() error {
 	return errors.Join(errs...)
 }
 
-// Keyed values of meta that processes agree on.
-
-// Agree returns what is stored under a name, and stores what make returns when there is
+// Agree returns what is stored under a name, and stores what fresh returns when there is
 // nothing yet. made says that it was this call's.
-func (s *postgresStore) Agree(ctx context.Context, name string, make func() string) (value string, made bool, err error) {
+func (s *postgresStore) Agree(ctx context.Context, name string, fresh func() string) (value string, made bool, err error) {
 	err = s.read(ctx, forLists, func(c conn) error {
-		changed, err := c.exec("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, make())
-		if err != nil {
-			return err
-		}
-		made = changed == 1
-		return c.query("SELECT value FROM meta WHERE name = ?", func(row record) error {
-			value = row.Text(0)
-			return nil
-		}, name)
+		value, made, err = agree(c, name, fresh())
+		return err
 	})
 	return value, made, err
 }

@@ -2,14 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/ordergate/ordergate/internal/order"
 )
 
 // A partition of the log holds about a day of it, and is made before it is needed. Its
@@ -121,44 +120,29 @@ func (s *postgresStore) Prune(ctx context.Context, before time.Time, limit int) 
 			return err
 		}
 		last := int64(0)
-		err = c.query("SELECT max(seq), count(*) FROM (SELECT seq, at FROM event WHERE seq < ? ORDER BY seq LIMIT ?) AS oldest WHERE at < ? AND seq < (SELECT coalesce(min(seq), 9223372036854775807) FROM (SELECT seq, at FROM event WHERE seq < ? ORDER BY seq LIMIT ?) AS oldest WHERE at >= ?)", func(row record) error {
+		err = c.query("SELECT seq, at FROM event WHERE seq < ? ORDER BY seq LIMIT ?", func(row record) error {
+			if row.Int(1) >= before.UnixMilli() {
+				return errEnough
+			}
 			last = row.Int(0)
 			return nil
-		}, bound, limit, before.UnixMilli(), bound, limit, before.UnixMilli())
-		if err != nil {
+		}, bound, limit)
+		if err != nil && !errors.Is(err, errEnough) {
 			return err
 		}
 		if last > 0 {
-			if deleted, err = c.exec("DELETE FROM event WHERE seq <= ? AND coalesce(place, seq) < ?", last, bound); err != nil {
+			if deleted, err = c.exec(pruneEvents, last, bound); err != nil {
 				return err
 			}
 		}
 		deleted += int(dropped)
 		w := &writer{conn: c}
-		last = max(last, s.pruned)
-		w.do("DELETE FROM dead WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
-		w.do("DELETE FROM attempt WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
-		if w.err != nil {
+		if w.forgetDeliveries(max(last, s.pruned)); w.err != nil {
 			return w.err
 		}
 		return s.dropOrders(c, before)
 	})
 	return deleted, err
-}
-
-// owedFrom is the first place that somebody may be owed.
-func owedFrom(c conn, end int64) (bound int64, err error) {
-	bound = end
-	return bound, c.query(`SELECT min(bound) FROM (
-		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
-		SELECT min(first_seq) FROM blocked UNION ALL
-		SELECT min(seq) FROM dead WHERE next_at IS NOT NULL UNION ALL
-		SELECT min(seq) FROM event WHERE asked = 1) AS bounds`, func(row record) error {
-		if !row.Null(0) {
-			bound = min(bound, row.Int(0))
-		}
-		return nil
-	})
 }
 
 // dropPartitions drops the oldest partitions, as far as all of their events are old and
@@ -225,12 +209,8 @@ func (s *postgresStore) dropOrders(c conn, before time.Time) error {
 	if err != nil {
 		return err
 	}
-	for _, platform := range []string{order.Taobao, order.Suning} {
-		_, err := c.exec("DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > ? AND id <= ? AND (platform = ?) = CAST(? AS BOOLEAN) AND updated_at < ? AND locks = '"+noLocks+"' AND stage IN ("+stages(platform)+") AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id) FOR UPDATE SKIP LOCKED)",
-			s.looked, last, order.Suning, platform == order.Suning, before.UnixMilli())
-		if err != nil {
-			return err
-		}
+	if _, err := c.exec("DELETE FROM orders WHERE id IN (SELECT id FROM orders WHERE id > ? AND id <= ? AND "+nothingLeft+" FOR UPDATE SKIP LOCKED)", s.looked, last, before.UnixMilli()); err != nil {
+		return err
 	}
 	if s.looked = last; seen < pruneOrders {
 		s.looked = 0

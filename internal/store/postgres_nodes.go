@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"slices"
 	"sync"
@@ -157,7 +158,9 @@ func (n *nodes) Lead(ctx context.Context, role string) (leads bool, err error) {
 }
 
 // shardOfLane computes order.Lane.Shard of a lane.
-func shardOfLane(lane string) string { return "(" + lane + ") / 4 % 16" }
+func shardOfLane(lane string) string {
+	return fmt.Sprintf("(%s) / %d %% %d", lane, order.OrderLane(1)-order.OrderLane(0), order.ShardCount)
+}
 
 // Queues implements [order.Deliveries].
 func (s *postgresStore) Queues(ctx context.Context) ([]order.Queue, error) {
@@ -335,7 +338,7 @@ func (s *postgresStore) Totals(ctx context.Context) (t order.Totals, err error) 
 		if err != nil {
 			return err
 		}
-		text := s.totals
+		text := countTotals
 		if s.watch.end.Load()-first > countable {
 			text = estimatedTotals
 		}

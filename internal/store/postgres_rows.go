@@ -48,15 +48,14 @@ const (
 	pgSettle       = "UPDATE event SET place = u.place, answer = u.answer, warnings = u.warnings, asked = 3 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) AS u (id, place, answer, warnings) WHERE event.asked = 1 AND event.id = u.id RETURNING event.id"
 	pgAnswer       = "UPDATE event SET answer = u.answer, asked = 2 FROM unnest($1::text[], $2::text[]) AS u (id, answer) WHERE event.asked = 1 AND event.id = u.id"
 
-	eventArrays    = "unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::integer[], $13::integer[])"
-	eventInto      = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked) SELECT "
-	insertDrawn    = eventInto + "u.seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked FROM " + eventArrays + " WITH ORDINALITY AS e (order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked, n) JOIN unnest($14::bigint[]) WITH ORDINALITY AS u (seq, n) USING (n)"
-	insertDrawing  = eventInto + "nextval('event_seq'), e.* FROM " + eventArrays + " AS e RETURNING seq"
-	haveXID        = "SELECT pg_current_xact_id()::text::bigint"
-	pgUpsertUsage  = "INSERT INTO usage (day, app, calls) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT (day, app) DO UPDATE SET calls = usage.calls + excluded.calls"
-	pgProbe        = "UPDATE node SET probe = probe + 1 WHERE id = $1"
-	lastDrawn      = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq"
-	commitAndCheck = "COMMIT"
+	eventArrays   = "unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[], $12::integer[], $13::integer[])"
+	eventInto     = "INSERT INTO event (seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked) SELECT "
+	insertDrawn   = eventInto + "u.seq, order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked FROM " + eventArrays + " WITH ORDINALITY AS e (order_id, work_order_id, id, api, app, at, lines, record, answer, warnings, sealed, owed, asked, n) JOIN unnest($14::bigint[]) WITH ORDINALITY AS u (seq, n) USING (n)"
+	insertDrawing = eventInto + "nextval('event_seq'), e.* FROM " + eventArrays + " AS e RETURNING seq"
+	haveXID       = "SELECT pg_current_xact_id()::text::bigint"
+	pgUpsertUsage = "INSERT INTO usage (day, app, calls) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) ON CONFLICT (day, app) DO UPDATE SET calls = usage.calls + excluded.calls"
+	pgProbe       = "UPDATE node SET probe = probe + 1 WHERE id = $1"
+	lastDrawn     = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM event_seq"
 )
 
 // name gives new orders and work orders their keys.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -665,5 +666,62 @@ func TestCopy(t *testing.T) {
 	})
 	if err == nil || !strings.Contains(err.Error(), "orders is not the same on both sides") {
 		t.Errorf("a copy that differs: %v", err)
+	}
+}
+
+// A copy has every table and column of SQLite, but for what is each side's own; and so has
+// PostgreSQL.
+func TestEveryColumnIsCopied(t *testing.T) {
+	t.Parallel()
+	const sqliteColumns = "SELECT m.name, c.name FROM sqlite_schema AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table' AND m.name <> 'meta' AND c.name <> 'shard'"
+	want := map[string]bool{}
+	s := opened(t, at("sqlite:"+t.TempDir()+"/x.db"), options(t)).(*sqliteStore)
+	err := s.read(t.Context(), forLists, func(c conn) error {
+		return c.query(sqliteColumns, func(row record) error {
+			want[row.Text(0)+"."+row.Text(1)] = true
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]bool{}
+	url := pgtest.Database(t)
+	node(t, url)
+	c := plain(t, url)
+	for _, table := range copiedTables {
+		for _, name := range table.columns {
+			if got[table.name+"."+name] = true; !scan[bool](t, c, "SELECT EXISTS (SELECT 1 FROM information_schema.columns WHERE table_name = '"+table.name+"' AND column_name = '"+name+"')") {
+				t.Errorf("PostgreSQL has no %s.%s", table.name, name)
+			}
+		}
+	}
+	delete(got, "refund.id") // an index in SQLite
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is written for operators has the figures of the code.
+func TestScalingSaysWhatIs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/scaling.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	connections := int32(postgresWriters + 1)
+	for _, n := range postgresReaders {
+		connections += n
+	}
+	if connections != 9 || order.ShardCount != 16 || leastPartition != 131_072 || leastVersion != 140_000 || watchEvery != 50*time.Millisecond || stuckAfter != 15*time.Second || lease >= 10*time.Second || textMark != "\U0010fffe" {
+		t.Error("a figure changed that docs/scaling.md and this test repeat")
+	}
+	for _, claim := range []string{
+		"nine connections", "Sixteen shards", "131,072 events", "PostgreSQL (14 or newer)", "within 50 ms", "after 15 seconds", "within ten seconds", "U+10FFFE",
+		"isp.remote-service-error", contract.SuningUnavailable.Code,
+	} {
+		if !strings.Contains(string(text), claim) {
+			t.Errorf("docs/scaling.md does not say %q", claim)
+		}
 	}
 }

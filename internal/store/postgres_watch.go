@@ -86,9 +86,6 @@ func (w *watcher) stop() {
 
 // poke has it look at once: there is something new.
 func (w *watcher) poke() {
-	if w == nil {
-		return
-	}
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -268,8 +265,5 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-t.C:
 	}
 }
-
-// Head implements [order.Deliveries].
-func (s *postgresStore) Head(ctx context.Context) (int64, error) { return s.watch.reached(ctx, 0) }
 
 var _ order.Store = (*postgresStore)(nil)

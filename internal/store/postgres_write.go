@@ -216,24 +216,23 @@ func (t *pgTransaction) run(w *wanted, decide func(*order.View) *writes) error {
 }
 
 const (
-	lockOrders      = "SELECT " + orderColumns + " FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, platform, seller FOR UPDATE"
-	lockNumbers     = "SELECT " + orderColumns + " FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY number, platform, seller FOR UPDATE"
-	lockBoth        = "SELECT " + orderColumns + " FROM orders WHERE id IN (SELECT id FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) UNION ALL SELECT id FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($4::text[], $5::text[]))) ORDER BY number, platform, seller FOR UPDATE"
-	lockWork        = "SELECT " + workColumns + " FROM work_order WHERE (number, tenant, app) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, tenant, app FOR UPDATE"
-	lockEventIDs    = "SELECT app, tenant, id, content FROM event_id WHERE (app, tenant, id) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY app, tenant, id FOR UPDATE"
-	lockCursors     = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor WHERE (queue, shard) IN (SELECT * FROM unnest($1::text[], $2::integer[])) ORDER BY queue, shard FOR UPDATE"
-	lockAllCursors  = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor ORDER BY queue, shard FOR UPDATE"
-	lockDirectory   = "SELECT value FROM meta WHERE name = 'changes' FOR UPDATE"
-	countChange     = "UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'changes'"
-	pgSelectApps    = "SELECT secret, old_secret, doc, key FROM app WHERE key = ANY ($1::text[])"
-	beginAndIsolate = "BEGIN ISOLATION LEVEL READ COMMITTED"
+	lockOrders     = "SELECT " + orderColumns + " FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, platform, seller FOR UPDATE"
+	lockNumbers    = "SELECT " + orderColumns + " FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($1::text[], $2::text[])) ORDER BY number, platform, seller FOR UPDATE"
+	lockBoth       = "SELECT " + orderColumns + " FROM orders WHERE id IN (SELECT id FROM orders WHERE (number, platform, seller) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) UNION ALL SELECT id FROM orders WHERE (number, platform) IN (SELECT * FROM unnest($4::text[], $5::text[]))) ORDER BY number, platform, seller FOR UPDATE"
+	lockWork       = "SELECT " + workColumns + " FROM work_order WHERE (number, tenant, app) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY number, tenant, app FOR UPDATE"
+	lockEventIDs   = "SELECT app, tenant, id, content FROM event_id WHERE (app, tenant, id) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[])) ORDER BY app, tenant, id FOR UPDATE"
+	lockCursors    = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor WHERE (queue, shard) IN (SELECT * FROM unnest($1::text[], $2::integer[])) ORDER BY queue, shard FOR UPDATE"
+	lockAllCursors = "SELECT queue, shard, epoch, coalesce(owner, '') FROM cursor ORDER BY queue, shard FOR UPDATE"
+	lockDirectory  = "SELECT value FROM meta WHERE name = 'changes' FOR UPDATE"
+	countChange    = "UPDATE meta SET value = (value::bigint + 1)::text WHERE name = 'changes'"
+	pgSelectApps   = "SELECT secret, old_secret, doc, key FROM app WHERE key = ANY ($1::text[])"
 )
 
 // load locks and reads what is wanted, in one exchange.
 func (t *pgTransaction) load(w *wanted) (*order.View, error) {
 	view := newView(w)
 	t.cursors, t.known = map[cursorKey]cursorState{}, map[order.EventIDKey]bool{}
-	t.queue(beginAndIsolate)
+	t.queue("BEGIN ISOLATION LEVEL READ COMMITTED")
 	t.loadOrders(w, view)
 	if keys := w.work.list; len(keys) > 0 {
 		t.queueRows(lockWork, func(row record) error {
@@ -387,7 +386,7 @@ func (t *pgTransaction) write(w *writes, view *order.View) error {
 		}
 	}
 	t.writing = true
-	t.queue(commitAndCheck)
+	t.queue("COMMIT")
 	if err := t.exchange(); err != nil {
 		return err
 	}

@@ -50,7 +50,6 @@ type dialect struct {
 	shardOf  func(lane string) string  // the part that a lane's cursor is kept for
 	each     string                    // the numbers of a JSON array
 	appOf    string                    // the TOP app of a seller
-	totals   string                    // counts events, orders and work orders
 }
 
 // ledger reads what the engines keep in tables of the same shape.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,7 +32,6 @@ var sqliteDialect = dialect{
 	indexed:  func(index string) string { return " INDEXED BY " + index },
 	shardOf:  func(string) string { return strconv.Itoa(shard) },
 	each:     "SELECT value FROM json_each(?)",
-	totals:   "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM orders), (SELECT count(*) FROM work_order)",
 	appOf:    "SELECT key FROM app WHERE json_extract(doc, '$.seller') = ? AND json_extract(doc, '$.protocol') = 'top' ORDER BY key LIMIT 1",
 }
 
@@ -60,11 +58,7 @@ type sqliteStore struct {
 type ids struct{ order, event, workOrder int64 }
 
 func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, err error) {
-	o.Queue = cmp.Or(o.Queue, 4096)
-	o.Log = cmp.Or(o.Log, slog.Default())
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
+	o = o.withDefaults()
 	if real, err := filepath.EvalSymlinks(path); err == nil { // one database, one lock
 		path = real
 	}
@@ -171,7 +165,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 		return err
 	}
 	if version > len(names) {
-		return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, len(names))
+		return newerSchema(version, len(names))
 	}
 	return sqlitemigration.Migrate(ctx, s.write.conn, schema)
 }
@@ -181,20 +175,7 @@ func (s *sqliteStore) checkKey() error {
 	if s.key == nil {
 		return errNoKey
 	}
-	var known string
-	err := s.write.query("SELECT value FROM meta WHERE name = 'key'", func(row record) error {
-		known = row.Text(0)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return err
-	case known == s.key.Fingerprint():
-		return nil
-	case known != "":
-		return wrongKey(known, s.key.Fingerprint())
-	}
-	return s.write.do("INSERT INTO meta (name, value) VALUES ('key', ?)", s.key.Fingerprint())
+	return checkKey(s.write, s.key.Fingerprint())
 }
 
 func readIDs(c conn) (next ids, err error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
@@ -115,17 +114,7 @@ func (s *sqliteStore) Prune(ctx context.Context, before time.Time, limit int) (i
 // are given once.
 func (s *sqliteStore) prune(p *prune) error {
 	p.deleted = 0
-	bound := s.nextID.event - 1
-	err := s.write.query(`SELECT min(bound) FROM (
-		SELECT min(seq) + 1 AS bound FROM cursor UNION ALL
-		SELECT min(first_seq) FROM blocked UNION ALL
-		SELECT min(seq) FROM dead WHERE next_at IS NOT NULL UNION ALL
-		SELECT min(+seq) FROM event WHERE asked = 1)`, func(row record) error {
-		if !row.Null(0) {
-			bound = min(bound, row.Int(0))
-		}
-		return nil
-	})
+	bound, err := owedFrom(s.write, s.nextID.event-1)
 	if err != nil {
 		return err
 	}
@@ -151,26 +140,13 @@ func (s *sqliteStore) prune(p *prune) error {
 		return err
 	}
 	w := &writer{conn: s.write}
-	w.do("DELETE FROM event WHERE seq <= ? AND coalesce(place, event.seq) < ?", last, bound)
-	w.do("DELETE FROM dead WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
-	w.do("DELETE FROM attempt WHERE seq <= ? AND queue IN (SELECT queue FROM cursor)", last)
+	w.do(pruneEvents, last, bound)
+	w.forgetDeliveries(last)
 	slices.Sort(orders)
 	for _, id := range slices.Compact(orders) {
-		for _, platform := range []string{order.Taobao, order.Suning} {
-			w.do("DELETE FROM orders WHERE id = ? AND (platform = ?) = ? AND updated_at < ? AND locks = '"+noLocks+"' AND stage IN ("+stages(platform)+") AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id)",
-				id, order.Suning, flag(platform == order.Suning), millis(p.before))
-		}
+		w.do("DELETE FROM orders WHERE id = ? AND "+nothingLeft, id, p.before.UnixMilli())
 	}
 	return w.err
-}
-
-// stages lists the stages of orders that have ended, for a statement.
-func stages(platform string) string {
-	var texts []string
-	for _, state := range order.Ended(platform) {
-		texts = append(texts, "'"+string(state)+"'")
-	}
-	return strings.Join(texts, ", ")
 }
 
 func flag(is bool) int {

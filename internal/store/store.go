@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -41,6 +43,45 @@ type Group struct {
 
 	Redirected bool // destinations changed, or what is to be tried again
 	Next       bool // the events are the next ones of the log: no other process adds to it
+}
+
+func (o Options) withDefaults() Options {
+	o.Queue = cmp.Or(o.Queue, 4096)
+	o.Log = cmp.Or(o.Log, slog.Default())
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return o
+}
+
+var errNoKey = errors.New("no key to seal secrets with")
+
+// checkKey refuses a key that cannot open what a database holds.
+func checkKey(c conn, fingerprint string) error {
+	known, _, err := agree(c, "key", fingerprint)
+	if err == nil && known != fingerprint {
+		err = fmt.Errorf("its secrets were sealed with another key (%s, not %s): set ORDERGATE_KEY or restore the key file", known, fingerprint)
+	}
+	return err
+}
+
+// agree returns what is stored under a name: the fresh value, which was made so by this
+// call, if there was nothing yet.
+func agree(c conn, name, fresh string) (value string, made bool, err error) {
+	changed, err := c.exec("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, fresh)
+	if err != nil {
+		return "", false, err
+	}
+	err = c.query("SELECT value FROM meta WHERE name = ?", func(row record) error {
+		value = row.Text(0)
+		return nil
+	}, name)
+	return value, changed == 1, err
+}
+
+// newerSchema refuses a database of a newer program.
+func newerSchema(version, known int) error {
+	return fmt.Errorf("its schema is version %d and this program knows %d: run a newer ordergate", version, known)
 }
 
 // Open opens the database of a URL, sqlite:FILE or postgres://…, and brings its schema up
