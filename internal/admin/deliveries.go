@@ -5,8 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -53,7 +51,7 @@ type Attempt struct {
 
 func showDelivery(d order.Delivery) Delivery {
 	out := Delivery{
-		ID: deliveryID(d.Queue, d.Event.Place), Destination: d.Queue.Destination(), Seq: d.Event.Place, Event: d.Event.ID, API: d.Event.API, Order: d.Event.Order.Number,
+		ID: order.DeliveryID(d.Queue, d.Event.Place), Destination: d.Queue.Destination(), Seq: d.Event.Place, Event: d.Event.ID, API: d.Event.API, Order: d.Event.Order.Number,
 		State: d.State, Held: d.State == order.DeliveryHeld, Attempts: d.Attempts, NextAt: apply.AsTime(d.NextAt), Reason: d.Reason, Last: []Attempt{},
 	}
 	if out.Held {
@@ -63,20 +61,6 @@ func showDelivery(d order.Delivery) Delivery {
 		out.Last = append(out.Last, Attempt{At: apply.AsTime(a.At), Status: a.Status, LatencyMS: float64(a.Latency.Microseconds()) / 1000, Body: a.Body})
 	}
 	return out
-}
-
-func deliveryID(q order.QueueName, seq int64) string {
-	return string(q) + ":" + strconv.FormatInt(seq, 10)
-}
-
-// readDeliveryID reads what deliveryID wrote.
-func readDeliveryID(text string) (q order.QueueName, seq int64, ok bool) {
-	i := strings.LastIndexByte(text, ':')
-	if i < 0 {
-		return "", 0, false
-	}
-	seq, err := strconv.ParseInt(text[i+1:], 10, 64)
-	return order.QueueName(text[:i]), seq, err == nil && seq >= 0
 }
 
 // DeliveryPath names a delivery.
@@ -141,130 +125,33 @@ func (s *Server) registerDeliveries(api huma.API) {
 	filter.Required = false // the library requires every body that it does not parse
 }
 
-// queuesOf lists the queues that a list is about, by name. No destination is all of them.
-func (s *Server) queuesOf(ctx context.Context, destination string) ([]order.Queue, error) {
-	queues, err := s.Store.Queues(ctx)
-	if err != nil {
-		return nil, s.failed(err)
-	}
-	if destination == "" {
-		return queues, nil
-	}
-	if _, err := s.destination(ctx, destination); err != nil {
-		return nil, s.failed(err)
-	}
-	return slices.DeleteFunc(queues, func(q order.Queue) bool { return q.Name.Destination() != destination }), nil
+// lister lists deliveries as the ledger and the courier know them.
+func (s *Server) lister() order.DeliveryLister {
+	return order.DeliveryLister{Store: s.Store, OnTheirWay: s.Courier.OnTheirWay}
 }
 
-// scanPages is how many pages of the log are looked at for one page of a list.
-const scanPages = 10
-
 func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after string, limit int) (*listOutput[Delivery], error) {
-	queues, err := s.queuesOf(ctx, in.Destination)
-	if err != nil {
-		return nil, err
-	}
-	first, seq, ok := readDeliveryID(after)
-	if after != "" && !ok {
+	query := order.DeliveryQuery{Destination: in.Destination, State: in.State, Limit: limit}
+	var ok bool
+	if query.Queue, query.Seq, ok = order.ReadDeliveryID(after); after != "" && !ok {
 		return nil, problem(http.StatusUnprocessableEntity, "a query parameter is wrong", Detail{"query.after", "is no next of a page of deliveries"})
 	}
-	out := &listOutput[Delivery]{Body: List[Delivery]{Items: []Delivery{}}}
-	scanned := 0
-	for _, q := range queues {
-		if after != "" && q.Name < first {
-			continue
-		}
-		if q.Name != first {
-			seq = 0
-		}
-		for more := true; more; {
-			if scanned == scanPages*limit || len(out.Body.Items) == limit {
-				out.Body.Next = deliveryID(q.Name, seq)
-				return out, nil
-			}
-			var found []order.Delivery
-			var last int64
-			if found, last, more, err = s.deliveriesOf(ctx, q, in.State, seq, limit); err != nil {
-				return nil, err
-			}
-			scanned += limit
-			for _, d := range found {
-				if len(out.Body.Items) == limit {
-					out.Body.Next = deliveryID(q.Name, seq)
-					return out, nil
-				}
-				seq = d.Event.Place
-				out.Body.Items = append(out.Body.Items, showDelivery(d))
-			}
-			seq = max(seq, last)
-		}
-		first, seq = "", 0
+	found, next, err := s.lister().List(ctx, query)
+	if err != nil {
+		return nil, s.failed(err)
 	}
+	out := page(found, false, nil, showDelivery)
+	out.Body.Next = next
 	return out, nil
 }
 
-// exceptions are the states that have rows of their own.
-var exceptions = []order.DeliveryState{order.DeliveryRetrying, order.DeliveryHeld, order.DeliveryDead}
-
-// statesOf are the states that are asked for by one: what is held is dead, too.
-func statesOf(state order.DeliveryState) []order.DeliveryState {
-	if state == order.DeliveryDead {
-		return []order.DeliveryState{order.DeliveryDead, order.DeliveryHeld}
-	}
-	return []order.DeliveryState{state}
-}
-
-// deliveriesOf lists deliveries of a queue behind a place, and up to which place it has
-// looked.
-func (s *Server) deliveriesOf(ctx context.Context, q order.Queue, state order.DeliveryState, after int64, limit int) (found []order.Delivery, last int64, more bool, err error) {
-	f := order.DeliveryFilter{Queue: q.Name, After: after, Limit: limit}
-	switch {
-	case slices.Contains(exceptions, state):
-		f.States = statesOf(state)
-	case state == order.DeliveryPending, state == order.DeliveryInFlight:
-		f.After = max(f.After, q.First-1)
-	}
-	page, more, err := s.Store.Delivered(ctx, f)
-	if err != nil {
-		return nil, 0, false, s.failed(err)
-	}
-	if more && len(page) > 0 {
-		last = page[len(page)-1].Event.Place
-	}
-	d, err := s.destination(ctx, q.Name.Destination())
-	if err != nil {
-		return nil, 0, false, s.failed(err)
-	}
-	onTheirWay := s.Courier.OnTheirWay(q.Name)
-	for _, one := range page {
-		if one.State == order.DeliveryPending && onTheirWay[one.Event.Place] {
-			one.State = order.DeliveryInFlight
-		}
-		exception := slices.Contains(exceptions, one.State)
-		if (state == "" || slices.Contains(statesOf(state), one.State)) && (exception || d.Takes(one.Event)) {
-			found = append(found, one)
-		}
-	}
-	return found, last, more && len(page) > 0, nil
-}
-
 // delivery finds a delivery by its id.
-func (s *Server) delivery(ctx context.Context, id string) (d order.Delivery, err error) {
-	name, seq, ok := readDeliveryID(id)
-	if !ok || seq == 0 {
-		return d, s.failed(order.ErrNotFound)
-	}
-	if _, err := s.destination(ctx, name.Destination()); err != nil {
+func (s *Server) delivery(ctx context.Context, id string) (order.Delivery, error) {
+	d, err := s.lister().Find(ctx, id)
+	if err != nil {
 		return d, s.failed(err)
 	}
-	found, _, _, err := s.deliveriesOf(ctx, order.Queue{Name: name}, "", seq-1, 1)
-	if err == nil && (len(found) == 0 || found[0].Event.Place != seq) {
-		err = s.failed(order.ErrNotFound)
-	}
-	if err != nil {
-		return d, err
-	}
-	return found[0], nil
+	return d, nil
 }
 
 // again retries a delivery, or gives it up.
@@ -273,7 +160,7 @@ func (s *Server) again(ctx context.Context, id string, skip bool) (*struct{ Body
 	if err != nil {
 		return nil, err
 	}
-	can := exceptions
+	can := order.Exceptions
 	if skip {
 		can = []order.DeliveryState{order.DeliveryRetrying, order.DeliveryHeld}
 	}
@@ -302,19 +189,19 @@ func (s *Server) retryDeliveries(ctx context.Context, in *struct{ RawBody []byte
 			return nil, unread(err)
 		}
 	}
-	states := statesOf(cmp.Or(f.State, order.DeliveryDead))
-	if !slices.Contains(exceptions, states[0]) {
+	states := order.StatesOf(cmp.Or(f.State, order.DeliveryDead))
+	if !slices.Contains(order.Exceptions, states[0]) {
 		return nil, problem(http.StatusUnprocessableEntity, "the filter is wrong", Detail{"body.state", "is one of retrying, dead, held"})
 	}
-	queues, err := s.queuesOf(ctx, f.Destination)
+	queues, err := s.lister().Queues(ctx, f.Destination)
 	if err != nil {
-		return nil, err
+		return nil, s.failed(err)
 	}
 	out := &struct{ Body Retried }{}
 	for _, q := range queues {
 		for after, more := max(f.FromSeq-1, 0), true; more; {
 			var page []order.Delivery
-			if page, more, err = s.Store.Delivered(ctx, order.DeliveryFilter{Queue: q.Name, States: exceptions, After: after, Limit: retryPage}); err != nil {
+			if page, more, err = s.Store.Delivered(ctx, order.DeliveryFilter{Queue: q.Name, States: order.Exceptions, After: after, Limit: retryPage}); err != nil {
 				return nil, s.failed(err)
 			}
 			var seqs []int64

@@ -102,15 +102,7 @@ func (s *Server) rotateDestination(ctx context.Context, in *destinationInput) (*
 
 // destination finds a destination, or returns order.ErrNotFound.
 func (s *Server) destination(ctx context.Context, name string) (*order.Destination, error) {
-	destinations, err := s.Store.Destinations(ctx)
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(destinations, func(d *order.Destination) bool { return d.Name == name })
-	if i < 0 {
-		return nil, order.ErrNotFound
-	}
-	return destinations[i], nil
+	return order.FindDestination(ctx, s.Store, name)
 }
 
 func (s *Server) showDestination(ctx context.Context, name string, status int) (*destinationOutput, error) {

@@ -255,11 +255,13 @@ func (q *queue) settle(l *lane, o outcome, a order.Attempt, now time.Time) {
 	default:
 		q.pending.attempts = append(q.pending.attempts, a)
 		q.Log.Warn("delivery is dead; see: ordergate deliveries list", "destination", q.name, "seq", it.place, "event", it.ID, "reason", o.reason)
-		if r.OnDead == order.OnDeadHold && !l.again {
+		dead, held := order.Dead{Seq: it.place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1, Shard: l.shard}, r.OnDead == order.OnDeadHold && !l.again
+		q.pending.alert(q.name.Destination(), it.Event, dead, held)
+		if held {
 			q.block(l, order.Blocked{Attempts: l.attempts + 1, Held: true, Reason: o.reason})
 			return
 		}
-		q.pending.bury(order.Dead{Seq: it.place, Lane: l.key, Reason: o.reason, At: now, Attempts: l.attempts + 1, Shard: l.shard})
+		q.pending.bury(dead)
 		q.next(l)
 	}
 }

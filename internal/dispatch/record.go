@@ -22,6 +22,7 @@ type progress struct {
 	revived  []int64
 	forget   []int64
 	attempts []order.Attempt
+	alerts   []order.Event
 	frozen   []*lane // they leave the memory when this is stored
 	closed   []*lane // they are like any other when this is stored
 	end      bool
@@ -48,6 +49,13 @@ func (p *progress) free(l *lane) {
 	p.freed[l.key] = true
 	delete(p.blocked, l.key)
 	p.closed = append(p.closed, l)
+}
+
+// alert tells that the delivery of an event is given up, or held.
+func (p *progress) alert(destination string, e *order.Event, d order.Dead, held bool) {
+	if alert := order.DeadAlert(destination, e, d, held); alert != nil {
+		p.alerts = append(p.alerts, *alert)
+	}
 }
 
 func (p *progress) bury(d order.Dead) {
@@ -119,6 +127,7 @@ func (q *queue) take() *snapshot {
 	s.Blocked = slices.Collect(maps.Values(s.blocked))
 	s.Dead = slices.SortedFunc(maps.Values(s.dead), func(a, b order.Dead) int { return int(a.Seq - b.Seq) })
 	s.Revived, s.Forget, s.Attempts, s.End = s.revived, s.forget, s.attempts, s.end
+	s.Alerts = s.alerts
 	return s
 }
 

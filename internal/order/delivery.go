@@ -3,6 +3,8 @@ package order
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -52,6 +54,19 @@ func ReplayOf(destination string) QueueName { return QueueName(destination + rep
 
 // Destination is the destination whose queue it is.
 func (n QueueName) Destination() string { return strings.TrimSuffix(string(n), replaySuffix) }
+
+// DeliveryID names the delivery of the event at a place: <queue>:<place>.
+func DeliveryID(q QueueName, seq int64) string { return string(q) + ":" + strconv.FormatInt(seq, 10) }
+
+// ReadDeliveryID reads what DeliveryID wrote.
+func ReadDeliveryID(text string) (q QueueName, seq int64, ok bool) {
+	i := strings.LastIndexByte(text, ':')
+	if i < 0 {
+		return "", 0, false
+	}
+	seq, err := strconv.ParseInt(text[i+1:], 10, 64)
+	return QueueName(text[:i]), seq, err == nil && seq >= 0
+}
 
 // Replay reports whether it is a replay's.
 func (n QueueName) Replay() bool { return strings.HasSuffix(string(n), replaySuffix) }
@@ -155,6 +170,7 @@ type Progress struct {
 	Dead     []Dead    // added or replaced
 	Forget   []int64   // delivered: their attempts go
 	Attempts []Attempt // to be added
+	Alerts   []Event   // of what is dead or held, to be added to the log
 	End      bool      // a replay is over
 }
 
@@ -165,7 +181,15 @@ func (p *Progress) Empty() bool {
 
 // RecordProgress makes the task that stores progress.
 func RecordProgress(p Progress) *Task {
-	return &Task{Queues: []QueueShards{{p.Queue, p.Shards}}, Decide: func(*View) (Decision, error) { return Decision{Progress: []Progress{p}}, nil }}
+	t := &Task{Queues: []QueueShards{{p.Queue, p.Shards}}, Decide: func(*View) (Decision, error) {
+		return Decision{Progress: []Progress{p}, Events: slices.Clone(p.Alerts)}, nil
+	}}
+	for _, e := range p.Alerts {
+		if e.Order != (Key{}) && !slices.Contains(t.Orders, e.Order) {
+			t.Orders = append(t.Orders, e.Order) // whose lane it is in
+		}
+	}
+	return t
 }
 
 // RetryPauses are between the attempts of an event that fails while others get through.
@@ -227,6 +251,7 @@ type DeliveryFilter struct {
 	States []DeliveryState // retrying, held, dead; none: all
 	After  int64           // Place
 	UpTo   int64           // Place; 0: the end
+	Lane   Lane            // 0: any
 	Limit  int
 }
 

@@ -135,8 +135,9 @@ func (k DestinationKind) Answers(method string) bool {
 func lists(filter []string, text string) bool { return filter == nil || slices.Contains(filter, text) }
 
 // Takes reports whether an event is delivered to the destination, now that its filters
-// are what they are. What a platform has said itself is not sent back to one, and a lock
-// that was refused is no call to a merchant.
+// are what they are. What a platform has said itself is not sent back to one, a lock
+// that was refused is no call to a merchant, and what a destination did not take it is not
+// told of.
 func (d *Destination) Takes(e *Event) bool {
 	switch {
 	case d.Wait, e.Asked, !d.Kind.Speaks(e.API), !lists(d.APIs, e.API), !lists(d.Platforms, e.Platform()), !lists(d.Sellers, e.Order.Seller):
@@ -145,6 +146,8 @@ func (d *Destination) Takes(e *Event) bool {
 		return e.Owed
 	case d.Kind == KindQimen:
 		return contract.OrderIntercept.SaysYes(e.Answer)
+	case e.API == AlertDeliveryDead: // others are to know of it
+		return e.deadAt() != d.Name
 	}
 	return true
 }

@@ -44,7 +44,7 @@ func (e *Event) Platform() string {
 }
 
 // OwnEvents are the names of the events that Ordergate makes itself.
-var OwnEvents = []string{EventRefund, EventLockViolated, EventLockReleased, EventLockUnknown}
+var OwnEvents = []string{EventRefund, EventLockViolated, EventLockReleased, EventLockUnknown, AlertOrderStuck, AlertRefundNear, AlertDeliveryDead}
 
 // EventTest is the name of the event that a destination is tried with. It is in no log.
 const EventTest = "ordergate.test"

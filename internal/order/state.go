@@ -53,6 +53,10 @@ func later(platform string, a, b State) State {
 	return b
 }
 
+// Open lists the states in which something is expected of the merchant: an order that stays
+// there for long is stuck.
+var Open = []State{New, Transferred, Checked, Notified, Waiting}
+
 // Ended lists the states in which nothing more is expected of an order: it may be
 // forgotten when it is old.
 func Ended(platform string) []State {

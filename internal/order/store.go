@@ -72,6 +72,7 @@ type Decision struct {
 	Progress     []Progress
 	Retries      []Retry
 	Replays      []Queue
+	Bookmarks    map[string]string // what the next one to do a piece of work is told, by its name
 
 	Destinations     []*Destination
 	DropDestinations []string
@@ -137,6 +138,13 @@ type Store interface {
 	// ended and have no events. It returns how many events it deleted.
 	Prune(ctx context.Context, before time.Time, limit int) (deleted int, err error)
 
+	// Stages counts the orders that are open, by platform and stage, and how many of them
+	// have not changed since a time.
+	Stages(ctx context.Context, since time.Time) ([]StageCount, error)
+
+	// Bookmark returns what a Decision left under a name; empty: nothing.
+	Bookmark(ctx context.Context, name string) (string, error)
+
 	// Usage returns the calls counted for a day, by app.
 	Usage(ctx context.Context, day string) (map[string]int64, error)
 
@@ -195,25 +203,56 @@ type Deliveries interface {
 	Totals(ctx context.Context) (Totals, error)
 }
 
-// OrderFilter selects orders, sorted by ID. Zero fields do not filter.
+// OrderFilter selects orders. Zero fields do not filter.
 type OrderFilter struct {
 	Key         Key // any of its fields
 	Stage       State
 	UpdatedUpTo time.Time
 	Prefix      string      // of the number
 	Locks       []LockState // that one of its locks has
-	After       int64       // ID
+	Sort        OrderSort
+	After       int64   // ID: where the page before ended, by ID and by Newest
+	Behind      *Behind // the same by Number and by Unchanged
 	Limit       int
+}
+
+// Behind is the last order of a page.
+type Behind struct {
+	Number    string
+	UpdatedAt time.Time
+	ID        int64
+}
+
+// OrderSort is how orders are sorted.
+type OrderSort int
+
+// The ways to sort orders.
+const (
+	ByID        OrderSort = iota // the oldest first
+	ByNewest                     // by ID, too, the newest first
+	ByNumber                     // a prefix is found by an index
+	ByUnchanged                  // the longest unchanged first; of one open Stage they are found by an index
+	ByRefund                     // the next automatic refund first; others are left out
+)
+
+// StageCount counts the orders of a platform's stage.
+type StageCount struct {
+	Platform string
+	Stage    State
+	Orders   int64
+	Stuck    int64
 }
 
 // EventFilter selects events, sorted by Seq. Zero fields do not filter.
 type EventFilter struct {
+	Newest      bool   // sorted from the last to the first
 	Seq         int64  // or Place
 	Order       string // order number
 	OrderID     int64
 	WorkOrder   int64  // a work order's row
 	WorkOrderID string // of any tenant and app
 	API         string
+	App         string
 	Lane        Lane   // 0: any
 	Shards      Shards // that the lane is in; 0: any
 	Sealed      bool   // open the sealed parameters, too
@@ -226,6 +265,7 @@ type EventFilter struct {
 
 // WorkOrderFilter selects work orders, sorted by Row. Zero fields do not filter.
 type WorkOrderFilter struct {
+	Newest bool         // sorted from the last to the first; After is then the first that is left out
 	Key    WorkOrderKey // any of its fields
 	Status string
 	After  int64 // Row

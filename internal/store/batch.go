@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -45,6 +46,8 @@ type writes struct {
 	probe    bool
 	now      time.Time
 
+	bookmarks map[string]string
+
 	destinations map[string]*order.Destination // nil: dropped
 
 	contradiction error // what no transaction may write
@@ -68,7 +71,7 @@ type dirty struct {
 }
 
 func (w *writes) empty() bool {
-	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.progress)+len(w.retries)+len(w.replays)+len(w.prunes)+len(w.destinations) == 0
+	return !w.probe && len(w.orders)+len(w.events)+len(w.work)+len(w.eventIDs)+len(w.apps)+len(w.sessions)+len(w.usage)+len(w.answers)+len(w.progress)+len(w.retries)+len(w.replays)+len(w.prunes)+len(w.destinations)+len(w.bookmarks) == 0
 }
 
 // wanted is what a transaction must load, each once.
@@ -129,7 +132,7 @@ func (b *batch) decide(view *order.View) *writes {
 	b.writes = &writes{
 		byKey: make(map[order.Key]*dirty, len(view.Orders)),
 		now:   b.now, prunes: b.prunes,
-		apps: map[string]*order.App{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
+		apps: map[string]*order.App{}, bookmarks: map[string]string{}, sessions: map[contract.Secret]*order.Session{}, destinations: map[string]*order.Destination{},
 	}
 	view.Now = b.now
 	for _, t := range b.tasks {
@@ -205,6 +208,7 @@ func (w *writes) add(d order.Decision, view *order.View) {
 		view.Replaying[q.Name.Destination()] = true
 	}
 	w.usage = append(w.usage, d.Usage...)
+	maps.Copy(w.bookmarks, d.Bookmarks)
 	w.probe = w.probe || d.Probe
 }
 

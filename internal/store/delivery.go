@@ -179,6 +179,7 @@ func (l *ledger) readDeliveries(ctx context.Context, f order.DeliveryFilter, pla
 	w.add(place == halves[0], "asked IS NULL")
 	w.add(true, place+" > ?", f.After)
 	w.add(f.UpTo > 0, place+" <= ?", f.UpTo)
+	w.lane(f.Lane, place)
 	if len(f.States) > 0 {
 		w.add(true, place+" IN (SELECT first_seq FROM blocked WHERE queue = ? UNION SELECT seq FROM dead WHERE queue = ?)", queue, destination)
 		w.add(true, "("+stateColumn+") IN ("+marks(len(f.States))+")", texts(f.States)...)

@@ -73,14 +73,14 @@ func (w *writer) openQueue(q order.Queue, shards int) {
 // later; and orders that have ended, are old, and have no events any more.
 var (
 	pruneEvents = "DELETE FROM event WHERE seq <= ? AND coalesce(place, event.seq) < ?"
-	nothingLeft = "updated_at < ? AND locks = '" + noLocks + "' AND CASE WHEN platform = '" + order.Suning + "' THEN stage IN (" + stages(order.Suning) + ") ELSE stage IN (" + stages(order.Taobao) + ") END AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id)"
+	nothingLeft = "updated_at < ? AND locks = '" + noLocks + "' AND CASE WHEN platform = '" + order.Suning + "' THEN stage IN (" + listed(order.Ended(order.Suning)) + ") ELSE stage IN (" + listed(order.Ended(order.Taobao)) + ") END AND NOT EXISTS (SELECT 1 FROM event WHERE order_id = orders.id)"
 )
 
-// stages lists the stages of orders that have ended, for a statement.
-func stages(platform string) string {
-	var texts []string
-	for _, state := range order.Ended(platform) {
-		texts = append(texts, "'"+string(state)+"'")
+// listed lists stages as a statement does.
+func listed(states []order.State) string {
+	texts := make([]string, len(states))
+	for i, state := range states {
+		texts[i] = "'" + string(state) + "'"
 	}
 	return strings.Join(texts, ", ")
 }

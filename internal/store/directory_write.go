@@ -37,6 +37,17 @@ func (w *writer) writeDirectory(key *secret.Key, changes *writes) error {
 	return nil
 }
 
+// bookmarkPlace is where a bookmark stands.
+func bookmarkPlace(name string) string { return "bookmark/" + name }
+
+// writeBookmarks writes what the next ones to do pieces of work are told.
+func (w *writer) writeBookmarks(changes *writes) error {
+	for _, name := range slices.Sorted(maps.Keys(changes.bookmarks)) {
+		w.do("INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", bookmarkPlace(name), changes.bookmarks[name])
+	}
+	return w.err
+}
+
 // writeDestinations writes destinations and opens or drops their queues.
 func (w *writer) writeDestinations(key *secret.Key, changes *writes, shards int, end int64) error {
 	for _, name := range slices.Sorted(maps.Keys(changes.destinations)) {

@@ -408,7 +408,7 @@ func (t *pgTransaction) writeUsage(w *writes) {
 // writeRest writes what is seldom written, row by row.
 func (t *pgTransaction) writeRest(w *writes) error {
 	rest := &writer{conn: &pgConn{t.ctx, t.conn}}
-	if err := rest.writeDirectory(t.key, w); err != nil {
+	if err := errors.Join(rest.writeDirectory(t.key, w), rest.writeBookmarks(w)); err != nil {
 		return err
 	}
 	for key, app := range w.apps { // by whom sellers' apps are found

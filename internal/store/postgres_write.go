@@ -369,7 +369,7 @@ func (t *pgTransaction) write(w *writes, view *order.View) error {
 	if w.probe {
 		t.queue(pgProbe, t.id)
 	}
-	if rest {
+	if rest || len(w.bookmarks) > 0 {
 		if err := t.exchange(); err != nil {
 			return err
 		}

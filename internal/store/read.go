@@ -70,11 +70,21 @@ func scanTime(row record, column int) time.Time {
 // Orders implements [order.Store].
 func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*order.Order, more bool, err error) {
 	var w where
-	w.add(f.After > 0, "id > ?", f.After)
+	w.add(f.After > 0 && f.Sort == order.ByID, "id > ?", f.After)
+	w.add(f.After > 0 && f.Sort == order.ByNewest, "id < ?", f.After)
+	w.add(f.Sort == order.ByRefund, "refund_due IS NOT NULL")
+	if b := f.Behind; b != nil {
+		w.add(f.Sort == order.ByNumber, "(number, id) > (?, ?)", b.Number, b.ID)
+		w.add(f.Sort == order.ByUnchanged, "(updated_at, id) > (?, ?)", b.UpdatedAt.UnixMilli(), b.ID)
+	}
 	w.add(f.Key.Number != "", "number = ?", f.Key.Number)
 	w.add(f.Key.Platform != "", "platform = ?", f.Key.Platform)
 	w.add(f.Key.Seller != "", "seller = ?", f.Key.Seller)
-	w.add(f.Stage != "", "stage = ?", string(f.Stage))
+	if slices.Contains(order.Open, f.Stage) { // a partial index is found by constants
+		w.add(true, isOpen+" AND stage = '"+string(f.Stage)+"'")
+	} else {
+		w.add(f.Stage != "", "stage = ?", string(f.Stage))
+	}
 	w.add(!f.UpdatedUpTo.IsZero(), "updated_at <= ?", f.UpdatedUpTo.UnixMilli())
 	states := make([]string, len(f.Locks))
 	for i, state := range f.Locks { // the texts of indexes: the states are ours
@@ -82,8 +92,33 @@ func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*ord
 	}
 	w.add(len(states) > 0, "locks <> '[]' AND ("+strings.Join(states, " OR ")+")")
 	w.add(f.Prefix != "", "number >= ? AND number < ?", f.Prefix, f.Prefix+"\U0010ffff")
-	return readPage(ctx, l, forLists, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY id", w.args, f.Limit, maxOrders,
+	return readPage(ctx, l, forLists, "SELECT "+orderColumns+" FROM orders"+w.text()+" ORDER BY "+orderSorts[f.Sort], w.args, f.Limit, maxOrders,
 		func(row record) int { return row.Size(11) + row.Size(12) + row.Size(13) }, scanOrder)
+}
+
+var orderSorts = [...]string{order.ByID: "id", order.ByNewest: "id DESC", order.ByNumber: "number, id", order.ByUnchanged: "updated_at, id", order.ByRefund: "refund_due, id"}
+
+// isOpen is the condition of the index of open orders.
+var isOpen = "stage IN (" + listed(order.Open) + ")"
+
+// Stages implements [order.Store].
+func (l *ledger) Stages(ctx context.Context, since time.Time) (counts []order.StageCount, err error) {
+	return counts, l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT platform, stage, count(*), sum(CASE WHEN updated_at <= ? THEN 1 ELSE 0 END) FROM orders WHERE "+isOpen+" GROUP BY stage, platform ORDER BY platform, stage", func(row record) error {
+			counts = append(counts, order.StageCount{Platform: row.Text(0), Stage: order.State(row.Text(1)), Orders: row.Int(2), Stuck: row.Int(3)})
+			return nil
+		}, since.UnixMilli())
+	})
+}
+
+// Bookmark implements [order.Store].
+func (l *ledger) Bookmark(ctx context.Context, name string) (text string, err error) {
+	return text, l.read(ctx, forLists, func(c conn) error {
+		return c.query("SELECT value FROM meta WHERE name = ?", func(row record) error {
+			text = row.Text(0)
+			return nil
+		}, bookmarkPlace(name))
+	})
 }
 
 // readPage reads a page of a list. It ends at its limit, or where what its rows
@@ -137,10 +172,14 @@ func (l *ledger) Events(ctx context.Context, f order.EventFilter) (events []*ord
 	w.add(f.WorkOrderID != "", "work_order_id IN (SELECT id FROM work_order WHERE number = ?)", f.WorkOrderID)
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
+	w.add(f.App != "", "event.app = ?", f.App)
 	w.add(f.Asked, "asked = 1")
 	by := "seq"
 	if f.Asked { // they are few, and have an index
 		by = "+seq"
+	}
+	if f.Newest {
+		by += " DESC"
 	}
 	return l.readEvents(ctx, forLists, w, by, f)
 }
@@ -261,12 +300,18 @@ func scanList(row record, column int) (texts []string, err error) {
 // WorkOrders implements [order.Store].
 func (l *ledger) WorkOrders(ctx context.Context, f order.WorkOrderFilter) (orders []*order.WorkOrder, more bool, err error) {
 	var w where
-	w.add(f.After > 0, "id > ?", f.After)
+	by := "id"
+	if f.Newest {
+		by = "id DESC"
+		w.add(f.After > 0, "id < ?", f.After)
+	} else {
+		w.add(f.After > 0, "id > ?", f.After)
+	}
 	w.add(f.Key.ID != "", "number = ?", f.Key.ID)
 	w.add(f.Key.Tenant != "", "tenant = ?", f.Key.Tenant)
 	w.add(f.Key.App != "", "app = ?", f.Key.App)
 	w.add(f.Status != "", "status = ?", f.Status)
-	return readPage(ctx, l, forLists, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY id", w.args, f.Limit, maxPage,
+	return readPage(ctx, l, forLists, "SELECT "+workColumns+" FROM work_order"+w.text()+" ORDER BY "+by, w.args, f.Limit, maxPage,
 		func(record) int { return 0 }, func(row record) (*order.WorkOrder, error) { return scanWorkOrder(row), nil })
 }
 

@@ -149,7 +149,8 @@ func (s *sqliteStore) writeAll(w *writes, loaded map[order.Key]*order.Order) err
 			return fmt.Errorf("writing an answer: %w", err)
 		}
 	}
-	if err := (&writer{conn: s.write}).writeDirectory(s.key, w); err != nil {
+	rest := &writer{conn: s.write}
+	if err := errors.Join(rest.writeDirectory(s.key, w), rest.writeBookmarks(w)); err != nil {
 		return err
 	}
 	if err := s.writeDeliveries(w); err != nil {
