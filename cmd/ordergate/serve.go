@@ -23,6 +23,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
 	"github.com/ordergate/ordergate/internal/apply"
+	"github.com/ordergate/ordergate/internal/console"
 	"github.com/ordergate/ordergate/internal/dispatch"
 	"github.com/ordergate/ordergate/internal/intake"
 	"github.com/ordergate/ordergate/internal/order"
@@ -51,7 +52,7 @@ const memoryLimit = 512 << 20
 
 type serveCmd struct {
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
-	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: management API and metrics (default ${default})."`
+	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: console, management API and metrics (default ${default})."`
 	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one), or postgres://USER:PASSWORD@HOST/DATABASE, which any number of processes may share."`
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
 	Sandbox        bool            `help:"Let the management API inject faults (/v1/faults)."`
@@ -59,6 +60,8 @@ type serveCmd struct {
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database; of PostgreSQL shown once, and its hash kept)."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database; with PostgreSQL it must be given, the same to every process)."`
 	AllowPrivate   []string        `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
+	AlertStuck     time.Duration   `default:"24h" placeholder:"DURATION" help:"How long an order may wait for its next step before an event says so, ordergate.alert.order.stuck; 0: none does (default ${default})."`
+	AlertRefund    time.Duration   `default:"20m" placeholder:"DURATION" help:"How long before the automatic refund of a line an event says so, ordergate.alert.refund.near; 0: none does (default ${default})."`
 	Keep           string          `placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
 	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
 	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
@@ -81,6 +84,11 @@ type gateway struct {
 	proxies    []netip.Prefix
 	demo       *apply.Document   // nil: not the demo
 	injections *order.Injections // nil: no sandbox
+	refused    *order.RefusedCalls
+	meter      *console.Meter
+	key        *secret.Key
+	gateway    http.Handler // the protocol port
+	gatewayURL string       // where callers reach it
 	asker      *dispatch.Asker
 	courier    *dispatch.Dispatcher
 	keep       time.Duration // of events; 0: for ever
@@ -98,7 +106,7 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	if err := cmd.check(); err != nil {
 		return err
 	}
-	g := &gateway{cmd: cmd, metrics: newMetrics(), log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: cmd.LogLevel}))}
+	g := &gateway{cmd: cmd, metrics: newMetrics(), refused: &order.RefusedCalls{}, meter: &console.Meter{}, log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: cmd.LogLevel}))}
 	for _, text := range cmd.TrustedProxies {
 		prefix, err := apply.ParsePrefix(text)
 		if err != nil {
@@ -212,6 +220,7 @@ func (g *gateway) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	g.key = key
 	g.token = g.cmd.AdminToken
 	if g.token == "" && !g.shared {
 		path, err := store.File(g.cmd.Database)
@@ -337,10 +346,12 @@ func (g *gateway) serve(t *terminal) error {
 	if g.cmd.Sandbox || g.cmd.Demo {
 		g.injections = &order.Injections{}
 	}
-	front := g.server((&intake.Server{
-		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.metrics.observeCall, Injections: g.injections,
-		Merchants: g.asker, ReverseAge: g.cmd.QimenAge,
-	}).Handler())
+	g.gatewayURL = g.scheme() + "://" + protocol.Addr().String()
+	g.gateway = (&intake.Server{
+		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.observe, Injections: g.injections,
+		Merchants: g.asker, ReverseAge: g.cmd.QimenAge, Refused: g.refused,
+	}).Handler()
+	front := g.server(g.gateway)
 	closing := make(chan struct{})
 	back := g.server(g.adminHandler(closing))
 	back.RegisterOnShutdown(func() { close(closing) })
@@ -353,6 +364,9 @@ func (g *gateway) serve(t *terminal) error {
 		background.Go(func() { (&order.Keeper{Store: g.store, Keep: g.keep, Clock: time.Now, Log: g.log}).Run(working) })
 	}
 	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log, Abandon: g.shared}).Run(working) })
+	background.Go(func() {
+		(&order.Alerter{Store: g.store, Clock: time.Now, Log: g.log, StuckAfter: g.cmd.AlertStuck, RefundNear: g.cmd.AlertRefund}).Run(working)
+	})
 	failed := make(chan error, 2)
 	background.Go(func() { failed <- g.answer(front, protocol) })
 	background.Go(func() { failed <- back.Serve(management) })
@@ -399,11 +413,30 @@ func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	if g.tokenHash != "" {
 		accepts = func(token string) bool { return secret.IsHash(g.tokenHash, token) }
 	}
-	(&admin.Server{Store: g.store, Token: g.token, Accepts: accepts, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}).Register(mux)
+	management := admin.Server{Store: g.store, Token: g.token, Accepts: accepts, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}
+	management.Register(mux)
+	if management.Accepts == nil {
+		management.Accepts = management.IsToken
+	}
+	within := management // what the console does: its pages have asked who it is
+	within.Accepts = func(string) bool { return true }
+	inner := http.NewServeMux()
+	within.Register(inner)
+	mux.Handle("/", (&console.Server{
+		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.key.Mark,
+		Refused: g.refused, Counts: g.metrics.refusedCalls, Meter: g.meter, Clock: time.Now, Log: g.log, Version: version,
+		Injections: g.injections, Demo: g.cmd.Demo, StuckAfter: g.cmd.AlertStuck, Shared: g.shared,
+	}).Handler())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)
 	return mux
+}
+
+// observe counts a call.
+func (g *gateway) observe(o intake.Outcome) {
+	g.metrics.observeCall(o)
+	g.meter.Count(time.Now(), o.Answer == "ok")
 }
 
 func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
@@ -420,11 +453,15 @@ func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
-	scheme := "http"
+// scheme is what callers of the protocol port speak.
+func (g *gateway) scheme() string {
 	if g.cmd.TLSCert != "" {
-		scheme = "https"
+		return "https"
 	}
+	return "http"
+}
+
+func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	token, bearer := "as given", "$ORDERGATE_ADMIN_TOKEN"
 	switch {
 	case g.tokenAt != "":
@@ -434,8 +471,8 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	case g.tokenHash != "":
 		token = "as shown when the database was new"
 	}
-	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning), %s and %s (Qimen)\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, scheme, protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, token, store.Redacted(g.cmd.Database))
+	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning), %s and %s (Qimen)\n  console     http://%s/\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
+		version, g.scheme(), protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, management, token, store.Redacted(g.cmd.Database))
 	if g.demo == nil {
 		return
 	}

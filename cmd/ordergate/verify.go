@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"regexp"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -40,18 +34,11 @@ func (cmd *verifyCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	request, err := parseRequest(raw)
+	request, err := wire.ParseRequest(raw)
 	if err != nil {
 		return misused("%s is no HTTP request: %v", cmd.File, err)
 	}
-	explain := wire.TOP{}.Explain
-	switch {
-	case wire.IsSuning(request):
-		explain = wire.Suning{}.Explain
-	case cmd.Reverse || wire.IsSPI(request):
-		explain = wire.SPI{}.Explain
-	}
-	found, err := explain(request, cmd.Secret, now)
+	found, err := wire.Explain(request, cmd.Reverse, cmd.Secret, now)
 	if err != nil {
 		return misused("%s cannot be read: %v", cmd.File, err)
 	}
@@ -98,41 +85,3 @@ func readInput(name string) ([]byte, error) {
 	}
 	return data, err
 }
-
-// parseRequest reads a request as editors, terminals and browsers save it: other
-// line ends, a mark or an empty line in front, a line end behind, a length that
-// is no longer right, a body that is chunked no more.
-func parseRequest(raw []byte) (*http.Request, error) {
-	raw = bytes.TrimLeft(bytes.TrimPrefix(raw, []byte("\ufeff")), "\r\n")
-	head, body, found := bytes.Cut(raw, []byte("\r\n\r\n"))
-	if other, rest, ok := bytes.Cut(raw, []byte("\n\n")); ok && (!found || len(other) < len(head)) {
-		head, body = other, rest
-	}
-	line, fields, _ := bytes.Cut(head, []byte("\n"))
-	line = laterHTTP.ReplaceAll(bytes.TrimRight(line, "\r"), []byte(" HTTP/1.1"))
-	open := func(body []byte) (*http.Request, error) {
-		return http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(line), strings.NewReader("\r\n"), bytes.NewReader(fields), strings.NewReader("\r\n\r\n"), bytes.NewReader(body))))
-	}
-	r, err := open(body)
-	if err != nil {
-		return nil, err
-	}
-	if len(r.TransferEncoding) > 0 {
-		if whole, err := io.ReadAll(r.Body); err == nil {
-			body = whole
-		}
-	}
-	n, err := strconv.Atoi(r.Header.Get("Content-Length"))
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if err != nil && strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
-		n, err = len(bytes.TrimRight(body, "\r\n")), nil // a form holds no line ends
-	}
-	if err == nil && n < len(body) && len(bytes.TrimRight(body[n:], "\r\n")) == 0 {
-		body = body[:n] // a line end of the file's own
-	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
-	return r, nil
-}
-
-// laterHTTP is how a request line ends that was not sent by HTTP/1.
-var laterHTTP = regexp.MustCompile(` HTTP/[23](\.0)?$`)

@@ -100,7 +100,12 @@ func (s *Server) authorized(header string) bool {
 	if s.Accepts != nil {
 		return ok && s.Accepts(token)
 	}
-	return ok && s.Token != "" && subtle.ConstantTimeCompare([]byte(token), []byte(s.Token)) == 1
+	return ok && s.IsToken(token)
+}
+
+// IsToken reports whether a text is Token.
+func (s *Server) IsToken(text string) bool {
+	return s.Token != "" && subtle.ConstantTimeCompare([]byte(text), []byte(s.Token)) == 1
 }
 
 // Problem is an error answer, RFC 9457.

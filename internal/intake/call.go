@@ -237,6 +237,7 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 		answer = c.protocol.Refuse(c.format, refused)
 		if outcome.Answer = "fault"; !errors.Is(err, errReplaced) {
 			outcome.Answer = c.logRefusal(refused, err)
+			c.keepRefused(refused, err)
 		}
 	} else {
 		if no := c.rule.API.Refusal(reply); no != nil {

@@ -19,11 +19,12 @@ type Server struct {
 	Limits         *Limits
 	Clock          func() time.Time
 	Log            *slog.Logger
-	TrustedProxies []netip.Prefix    // peers whose X-Forwarded-For counts
-	Observe        func(Outcome)     // told of every call; nil: nobody
-	Injections     *order.Injections // faults on demand; nil: none
-	Merchants      Merchants         // whom destinations wait for; nil: the ledger decides everything
-	ReverseAge     time.Duration     // how old a reverse call may be; 0: wire.Tolerance
+	TrustedProxies []netip.Prefix      // peers whose X-Forwarded-For counts
+	Observe        func(Outcome)       // told of every call; nil: nobody
+	Injections     *order.Injections   // faults on demand; nil: none
+	Merchants      Merchants           // whom destinations wait for; nil: the ledger decides everything
+	Refused        *order.RefusedCalls // keeps the last calls that were refused; nil: they are not kept
+	ReverseAge     time.Duration       // how old a reverse call may be; 0: wire.Tolerance
 }
 
 // Outcome is how a call ended, for metrics.
@@ -39,6 +40,9 @@ func (s *Server) Handler() http.Handler {
 	top := wire.TOP{Large: large}
 	suning := wire.Suning{Large: large, Parsing: semaphore.NewWeighted(parsedAtOnce)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Refused != nil {
+			defer watch(r)()
+		}
 		// A mux would redirect a stray slash, which no SDK follows.
 		switch at := path.Clean("/" + r.URL.Path); at {
 		case wire.TOPPath:

@@ -118,7 +118,7 @@ func (a *Alerter) sweepStuck(ctx context.Context, stage State) error {
 		return err
 	}
 	limit := a.Clock().Add(-a.StuckAfter)
-	behind, ok := readBehind(text)
+	behind, ok := ReadBehind(text)
 	if !ok {
 		return a.commit(ctx, nil, name, Behind{UpdatedAt: limit, ID: 0})
 	}
@@ -139,7 +139,7 @@ func (a *Alerter) sweepStuck(ctx context.Context, stage State) error {
 
 // commit makes the alerts of orders that are stuck, and moves the bookmark.
 func (a *Alerter) commit(ctx context.Context, orders []*Order, name string, behind Behind) error {
-	bookmark := map[string]string{name: behind.text()}
+	bookmark := map[string]string{name: behind.Text()}
 	keys := make([]Key, len(orders))
 	for i, o := range orders {
 		keys[i] = o.Key
@@ -165,9 +165,11 @@ func stuck(o *Order, now time.Time) Event {
 	}
 }
 
-func (b Behind) text() string { return fmt.Sprintf("%d:%d", b.UpdatedAt.UnixMilli(), b.ID) }
+// Text writes where a list by Unchanged ended.
+func (b Behind) Text() string { return fmt.Sprintf("%d:%d", b.UpdatedAt.UnixMilli(), b.ID) }
 
-func readBehind(text string) (b Behind, ok bool) {
+// ReadBehind reads what Text wrote.
+func ReadBehind(text string) (b Behind, ok bool) {
 	at, id, _ := strings.Cut(text, ":")
 	millis, err := strconv.ParseInt(at, 10, 64)
 	if err != nil {

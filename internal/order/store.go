@@ -246,6 +246,7 @@ type StageCount struct {
 // EventFilter selects events, sorted by Seq. Zero fields do not filter.
 type EventFilter struct {
 	Newest      bool   // sorted from the last to the first
+	Own         bool   // only Ordergate's own events
 	Seq         int64  // or Place
 	Order       string // order number
 	OrderID     int64

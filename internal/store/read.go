@@ -98,6 +98,9 @@ func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*ord
 
 var orderSorts = [...]string{order.ByID: "id", order.ByNewest: "id DESC", order.ByNumber: "number, id", order.ByUnchanged: "updated_at, id", order.ByRefund: "refund_due, id"}
 
+// isOwn is the condition of the index of Ordergate's own events.
+const isOwn = "api >= 'ordergate.' AND api < 'ordergate/'"
+
 // isOpen is the condition of the index of open orders.
 var isOpen = "stage IN (" + listed(order.Open) + ")"
 
@@ -173,6 +176,7 @@ func (l *ledger) Events(ctx context.Context, f order.EventFilter) (events []*ord
 	w.add(f.Order != "", "order_id IN (SELECT id FROM orders WHERE number = ?)", f.Order)
 	w.add(f.API != "", "api = ?", f.API)
 	w.add(f.App != "", "event.app = ?", f.App)
+	w.add(f.Own, isOwn)
 	w.add(f.Asked, "asked = 1")
 	by := "seq"
 	if f.Asked { // they are few, and have an index

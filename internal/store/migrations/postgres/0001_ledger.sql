@@ -79,6 +79,7 @@ CREATE TABLE event (
 CREATE INDEX event_order ON event (order_id, seq) WHERE order_id IS NOT NULL;
 CREATE INDEX event_work_order ON event (work_order_id, seq) WHERE work_order_id IS NOT NULL;
 CREATE INDEX event_asked ON event (id) WHERE asked = 1;
+CREATE INDEX event_own ON event (seq) WHERE api >= 'ordergate.' AND api < 'ordergate/';
 CREATE INDEX event_place ON event (place) WHERE place IS NOT NULL;
 
 CREATE TABLE log_part (

@@ -1,0 +1,63 @@
+"use strict";
+// What pages do besides being read: the chart, copying, counting down. All of them say the
+// same without it.
+
+(() => {
+  let chart = null;
+
+  const draw = () => {
+    const at = document.querySelector(".chart[data-series]");
+    if (!at || typeof uPlot === "undefined") return;
+    const series = JSON.parse(at.dataset.series);
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const axis = { stroke: color("--soft"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
+    if (chart) chart.destroy();
+    at.replaceChildren();
+    chart = new uPlot({
+      width: at.clientWidth, height: 180, legend: { live: false },
+      scales: { x: { time: true }, y: { range: (_, min, max) => [0, Math.max(1, max)] } },
+      axes: [axis, axis],
+      series: [{}, { label: at.dataset.accepted, stroke: color("--good"), width: 2 }, { label: at.dataset.refused, stroke: color("--bad"), width: 2 }],
+    }, [series.t, series.a, series.r], at);
+  };
+
+  const pad = (n) => String(n).padStart(2, "0");
+  const countDown = () => {
+    for (const at of document.querySelectorAll(".countdown[data-due]")) {
+      const left = Math.max(0, Math.floor((new Date(at.dataset.due) - Date.now()) / 1000));
+      let text = at.querySelector(".left");
+      if (!text) {
+        text = document.createElement("b");
+        text.className = "left";
+        at.replaceChildren(at.querySelector("time"), " ", text);
+      }
+      text.textContent = `${pad(Math.floor(left / 3600))}:${pad(Math.floor(left / 60) % 60)}:${pad(left % 60)}`;
+      at.classList.toggle("near", left < 20 * 60);
+    }
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.copy");
+    if (!button) return;
+    const text = document.getElementById(button.dataset.copy).textContent;
+    const done = () => { button.classList.add("done"); setTimeout(() => button.classList.remove("done"), 1500); };
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => {});
+  });
+
+  // Nobody looks: nothing is asked.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.detail.elt.matches("#live, #poller")) event.preventDefault();
+  });
+  document.addEventListener("htmx:afterSettle", () => { draw(); countDown(); });
+  // The list of events that grows while it is looked at has an end.
+  document.addEventListener("htmx:afterSwap", () => {
+    const rows = document.getElementById("rows");
+    while (rows && rows.rows.length > 500) rows.deleteRow(-1);
+  });
+  window.addEventListener("resize", draw);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  draw();
+  countDown();
+  setInterval(countDown, 1000);
+})();

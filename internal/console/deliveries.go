@@ -1,0 +1,256 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/ordergate/ordergate/internal/order"
+)
+
+// deliveryList is a page of deliveries.
+type deliveryList struct {
+	Query        url.Values
+	Destinations []*order.Destination
+	States       []order.DeliveryState
+	Deliveries   []order.Delivery
+	Next         string
+	Dead         int // that the filter would retry
+	FromSeq      string
+}
+
+var deliveryStates = []order.DeliveryState{order.DeliveryDead, order.DeliveryHeld, order.DeliveryRetrying, order.DeliveryInFlight, order.DeliveryPending, order.DeliveryDone}
+
+func (s *Server) lister() order.DeliveryLister {
+	return order.DeliveryLister{Store: s.Store, OnTheirWay: s.Courier.OnTheirWay}
+}
+
+func (s *Server) deliveries(v *visit) (any, error) {
+	ctx := v.Context()
+	list := deliveryList{Query: v.URL.Query(), States: deliveryStates}
+	var err error
+	if list.Destinations, err = s.Store.Destinations(ctx); err != nil {
+		return nil, err
+	}
+	query := order.DeliveryQuery{Destination: list.Query.Get("destination"), State: order.DeliveryState(list.Query.Get("state")), Limit: pageSize}
+	if query.State != "" && !slices.Contains(deliveryStates, query.State) {
+		query.State = ""
+	}
+	query.Queue, query.Seq, _ = order.ReadDeliveryID(list.Query.Get("after"))
+	if list.Deliveries, list.Next, err = s.lister().List(ctx, query); err != nil {
+		return nil, err
+	}
+	owing, err := s.Store.Owing(ctx)
+	for _, o := range owing {
+		if query.Destination == "" || o.Destination == query.Destination {
+			list.Dead += o.Dead + o.Held
+		}
+	}
+	return list, err
+}
+
+// changeDeliveries retries deliveries: those that are ticked, or all that a filter finds.
+func (s *Server) changeDeliveries(v *visit) (any, error) {
+	if err := v.ParseForm(); err != nil {
+		return nil, wrong(v.say("The form cannot be read."))
+	}
+	back := "/deliveries?" + url.Values{"state": v.PostForm["state"], "destination": v.PostForm["destination"]}.Encode()
+	var err error
+	notice := "Tried again."
+	if v.PostFormValue("all") != "" {
+		filter := map[string]any{"destination": v.PostFormValue("destination"), "state": string(order.DeliveryDead)}
+		if state := order.DeliveryState(v.PostFormValue("state")); slices.Contains(order.Exceptions, state) {
+			filter["state"] = string(state)
+		}
+		err = s.manage(v.Context(), http.MethodPost, "/v1/deliveries/retry", filter, nil)
+	} else {
+		verb := "retry"
+		if v.PostFormValue("do") == "skip" {
+			verb, notice = "skip", "Given up."
+		}
+		err = s.eachDelivery(v.Context(), verb, v.PostForm["id"])
+	}
+	if err := v.failed(err); err != nil {
+		return nil, err
+	}
+	if v.problem != nil {
+		return s.deliveries(v)
+	}
+	return v.done(back, notice)
+}
+
+// eachDelivery does something about deliveries one by one. What one is refused keeps no
+// other from it.
+func (s *Server) eachDelivery(ctx context.Context, verb string, ids []string) error {
+	if len(ids) == 0 {
+		return wrong("Nothing is ticked.")
+	}
+	var refused *problem
+	for _, id := range ids {
+		err := s.manage(ctx, http.MethodPost, "/v1/deliveries/"+escape(id)+"/"+verb, nil, nil)
+		if p, ok := errors.AsType[*problem](err); ok {
+			refused = &problem{Status: p.Status, Detail: id + ": " + p.Detail}
+		} else if err != nil {
+			return err
+		}
+	}
+	if refused != nil {
+		return refused
+	}
+	return nil
+}
+
+// deliveryPage is one delivery.
+type deliveryPage struct {
+	order.Delivery
+	Moment    moment
+	Retryable bool
+	Skippable bool
+}
+
+func (s *Server) delivery(v *visit) (any, error) {
+	d, err := s.lister().Find(v.Context(), v.PathValue("id"))
+	if err != nil {
+		return nil, err
+	}
+	p := deliveryPage{Delivery: d, Retryable: slices.Contains(order.Exceptions, d.State), Skippable: d.State == order.DeliveryRetrying || d.State == order.DeliveryHeld}
+	p.Moment, err = momentOf(d.Event)
+	return p, err
+}
+
+func (s *Server) changeDelivery(v *visit) (any, error) {
+	id := v.PathValue("id")
+	verb, notice := "retry", "Tried again."
+	if v.PostFormValue("do") == "skip" {
+		verb, notice = "skip", "Given up."
+	}
+	if err := v.failed(s.eachDelivery(v.Context(), verb, []string{id})); err != nil {
+		return nil, err
+	}
+	if v.problem != nil {
+		return s.delivery(v)
+	}
+	return v.done("/deliveries/"+escape(id), notice)
+}
+
+// workOrderList is a page of work orders.
+type workOrderList struct {
+	Query url.Values
+	Work  []*order.WorkOrder
+	Older string
+}
+
+func (s *Server) workOrders(v *visit) (any, error) {
+	list := workOrderList{Query: v.URL.Query()}
+	f := order.WorkOrderFilter{
+		Key:    order.WorkOrderKey{ID: list.Query.Get("id"), Tenant: list.Query.Get("tenant"), App: list.Query.Get("app")},
+		Status: list.Query.Get("status"), Newest: true, Limit: pageSize,
+	}
+	f.After, _ = strconv.ParseInt(list.Query.Get("before"), 10, 64)
+	var more bool
+	var err error
+	if list.Work, more, err = s.Store.WorkOrders(v.Context(), f); more && len(list.Work) > 0 {
+		list.Older = strconv.FormatInt(list.Work[len(list.Work)-1].Row, 10)
+	}
+	return list, err
+}
+
+// workOrderPage is a work order with its history.
+type workOrderPage struct {
+	*order.WorkOrder
+	Query    url.Values
+	Timeline []moment
+	Next     string
+}
+
+func (s *Server) workOrder(v *visit) (any, error) {
+	ctx := v.Context()
+	row, err := strconv.ParseInt(v.PathValue("row"), 10, 64)
+	if err != nil || row < 1 {
+		return nil, order.ErrNotFound
+	}
+	found, _, err := s.Store.WorkOrders(ctx, order.WorkOrderFilter{After: row - 1, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 || found[0].Row != row {
+		return nil, order.ErrNotFound
+	}
+	p := workOrderPage{WorkOrder: found[0], Query: v.URL.Query()}
+	after, _ := strconv.ParseInt(p.Query.Get("after"), 10, 64)
+	events, more, err := s.Store.Events(ctx, order.EventFilter{WorkOrder: row, After: after, Limit: mostMoments})
+	if err != nil {
+		return nil, err
+	}
+	if more && len(events) > 0 {
+		p.Next = strconv.FormatInt(events[len(events)-1].Seq, 10)
+	}
+	p.Timeline, err = s.moments(ctx, events)
+	return p, err
+}
+
+// lockList is a page of locks.
+type lockList struct {
+	Query  url.Values
+	States []order.LockState
+	Locks  []lock
+	Next   string
+}
+
+// lock is a lock as the management API shows it.
+type lock struct {
+	ID          string          `json:"id"`
+	Platform    string          `json:"platform"`
+	Seller      string          `json:"seller"`
+	Order       string          `json:"order"`
+	Line        string          `json:"line"`
+	State       order.LockState `json:"state"`
+	Destination string          `json:"destination"`
+	Code        string          `json:"code"`
+	Text        string          `json:"text"`
+	AskedAt     string          `json:"asked_at"`
+	SettledAt   string          `json:"settled_at"`
+	ViolatedAt  string          `json:"violated_at"`
+}
+
+// Releasable reports whether a person can release it.
+func (l lock) Releasable() bool {
+	return l.State == order.LockHeld || l.State == order.LockUnknown || l.State == order.LockAsked
+}
+
+// Path leads to its order.
+func (l lock) Path() string {
+	return orderPath(order.Key{Platform: l.Platform, Seller: l.Seller, Number: l.Order})
+}
+
+func (s *Server) locks(v *visit) (any, error) {
+	list := lockList{Query: v.URL.Query(), States: order.LockStates}
+	query := url.Values{"limit": {strconv.Itoa(pageSize)}}
+	for _, name := range []string{"state", "order", "after"} {
+		if value := list.Query.Get(name); value != "" {
+			query.Set(name, value)
+		}
+	}
+	var page struct {
+		Items []lock
+		Next  string
+	}
+	if err := v.failed(s.manage(v.Context(), http.MethodGet, "/v1/locks?"+query.Encode(), nil, &page)); err != nil {
+		return nil, err
+	}
+	list.Locks, list.Next = page.Items, page.Next
+	return list, nil
+}
+
+func (s *Server) releaseLock(v *visit) (any, error) {
+	if err := v.failed(s.manage(v.Context(), http.MethodPost, "/v1/locks/"+escape(v.PathValue("id"))+"/release", nil, nil)); err != nil {
+		return nil, err
+	}
+	if v.problem != nil {
+		return s.locks(v)
+	}
+	return v.done(local(v.PostFormValue("back")), "Released.")
+}

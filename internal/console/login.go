@@ -1,0 +1,188 @@
+package console
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// sessionCookie holds a mark that says until when somebody is logged in.
+const (
+	sessionCookie = "ordergate_session"
+	sessionTime   = 12 * time.Hour
+)
+
+// mark signs what a session cookie says. A new key ends all sessions.
+func (s *Server) mark(text string) string {
+	sum := s.Mark("console session " + text)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+func (s *Server) newSession() string {
+	text := strconv.FormatInt(s.Clock().Add(sessionTime).Unix(), 10) + "." + rand.Text()
+	return text + "." + s.mark(text)
+}
+
+// loggedIn reports whether a request has the cookie of a session that has not ended.
+func (s *Server) loggedIn(r *http.Request) bool {
+	c, err := r.Cookie(sessionCookie)
+	if err != nil {
+		return false
+	}
+	i := strings.LastIndexByte(c.Value, '.')
+	if i < 0 || subtle.ConstantTimeCompare([]byte(c.Value[i+1:]), []byte(s.mark(c.Value[:i]))) != 1 {
+		return false
+	}
+	until, _, _ := strings.Cut(c.Value, ".")
+	seconds, err := strconv.ParseInt(until, 10, 64)
+	return err == nil && s.Clock().Before(time.Unix(seconds, 0)) && !s.strikes.ended(c.Value, s.Clock())
+}
+
+func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value string, age time.Duration) {
+	c := &http.Cookie{
+		Name: name, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(age / time.Second),
+		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),
+	}
+	if age < 0 {
+		c.MaxAge = -1
+	}
+	http.SetCookie(w, c)
+}
+
+// askToLogIn sends who has not logged in to the form, and back afterwards.
+func (s *Server) askToLogIn(w http.ResponseWriter, r *http.Request) {
+	to := "/login"
+	if r.Method == http.MethodGet && r.URL.Path != "/" && r.Header.Get("HX-Request") == "" {
+		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	}
+	if r.Header.Get("HX-Request") != "" {
+		w.Header().Set("HX-Redirect", to)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
+}
+
+// loginForm is what the login page shows.
+type loginForm struct {
+	Next  string
+	Wrong string
+}
+
+func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
+	s.renderLogin(w, r, 0, "")
+}
+
+func (s *Server) renderLogin(w http.ResponseWriter, r *http.Request, status int, wrong string) {
+	w.Header().Set("Cache-Control", "no-store")
+	v := &visit{Request: r, server: s, language: languageOf(r), status: status}
+	s.write(w, v, "login", frame{Page: "login", Path: r.URL.Path, Language: v.language, Demo: s.Demo, Version: s.Version, Data: loginForm{Next: local(r.FormValue("next")), Wrong: wrong}})
+}
+
+// local returns a path of the console, or its first page for anything else.
+func local(path string) string {
+	at, err := url.Parse(path)
+	if err != nil || at.IsAbs() || at.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
+		return "/"
+	}
+	return path
+}
+
+func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	language := languageOf(r)
+	if wait := s.strikes.attempt(peer(r), s.Clock()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
+		s.renderLogin(w, r, http.StatusTooManyRequests, language.say("Too many attempts. Try again in %d seconds.", int(wait/time.Second)+1))
+		return
+	}
+	if token := strings.TrimSpace(r.PostFormValue("token")); token == "" || !s.Accepts(token) {
+		s.Log.Warn("console login refused", "from", r.RemoteAddr)
+		s.renderLogin(w, r, http.StatusUnauthorized, language.say("That is not the admin token. The gateway printed at its start where it is kept."))
+		return
+	}
+	s.Log.Info("console login", "from", r.RemoteAddr)
+	s.setCookie(w, r, sessionCookie, s.newSession(), sessionTime)
+	http.Redirect(w, r, local(r.PostFormValue("next")), http.StatusSeeOther)
+}
+
+func (s *Server) logOut(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie(sessionCookie); err == nil && s.loggedIn(r) {
+		s.strikes.end(c.Value, s.Clock())
+	}
+	s.setCookie(w, r, sessionCookie, "", -1)
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
+}
+
+// peer is who asks: the address of the connection, whatever it says of others.
+func peer(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+// How often an address may try to log in: so many times at once, then once in a while.
+const (
+	maxAttempts  = 5
+	attemptEvery = 12 * time.Second
+	maxPeers     = 10_000
+)
+
+// strikes remembers who tried to log in, and sessions that were ended. The zero value is
+// empty.
+type strikes struct {
+	mu    sync.Mutex
+	peers map[string]*rate.Limiter
+	over  map[string]time.Time // sessions that people have ended, until they end by themselves
+}
+
+// attempt is how long a peer has to wait before it may try; 0: it tries now.
+func (s *strikes) attempt(peer string, now time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.peers == nil || len(s.peers) > maxPeers {
+		s.peers = map[string]*rate.Limiter{}
+	}
+	l := s.peers[peer]
+	if l == nil {
+		l = rate.NewLimiter(rate.Every(attemptEvery), maxAttempts)
+		s.peers[peer] = l
+	}
+	if l.AllowN(now, 1) {
+		return 0
+	}
+	return time.Duration((1 - l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
+}
+
+// end ends a session before its time.
+func (s *strikes) end(session string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for one, until := range s.over {
+		if now.After(until) {
+			delete(s.over, one)
+		}
+	}
+	if s.over == nil {
+		s.over = map[string]time.Time{}
+	}
+	s.over[session] = now.Add(sessionTime)
+}
+
+func (s *strikes) ended(session string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until, ok := s.over[session]
+	return ok && now.Before(until)
+}

@@ -1,0 +1,158 @@
+package console
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
+)
+
+// refusedList is a page of the refused calls that are kept, the newest first.
+type refusedList struct {
+	Query url.Values
+	Calls []order.RefusedCall
+	Older string
+}
+
+func (s *Server) refused(v *visit) (any, error) {
+	list := refusedList{Query: v.URL.Query()}
+	before, _ := strconv.ParseInt(list.Query.Get("before"), 10, 64)
+	app, code, number := list.Query.Get("app"), list.Query.Get("code"), list.Query.Get("order")
+	calls, more := s.Refused.List(before, pageSize, func(c *order.RefusedCall) bool {
+		return (app == "" || c.App == app) && (code == "" || c.Code == code || c.Sub == code) && (number == "" || c.Order == number)
+	})
+	if list.Calls = calls; more {
+		list.Older = strconv.FormatInt(calls[len(calls)-1].N, 10)
+	}
+	return list, nil
+}
+
+// refusedPage explains one refused call.
+type refusedPage struct {
+	order.RefusedCall
+	Raw     string // secrets masked
+	Finding *finding
+	Known   bool // the app is
+}
+
+func (s *Server) refusedCall(v *visit) (any, error) {
+	n, _ := strconv.ParseInt(v.PathValue("n"), 10, 64)
+	call, err := s.Refused.Get(n)
+	if err != nil {
+		return nil, err
+	}
+	raw := rawRequest(call)
+	p := refusedPage{RefusedCall: call, Raw: wire.Mask(raw)}
+	app, err := s.Store.App(v.Context(), call.App)
+	if p.Known = err == nil; !p.Known || call.Cut {
+		return p, nil
+	}
+	p.Finding, _ = explain([]byte(raw), call.Reverse, app.Secrets(call.At), call.At) // what cannot be read is not explained
+	return p, nil
+}
+
+// rawRequest writes a refused call as it came.
+func rawRequest(c order.RefusedCall) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\nHost: %s\n", c.Verb, c.URI, c.Host)
+	var head strings.Builder
+	_ = c.Header.WriteSubset(&head, map[string]bool{"Transfer-Encoding": true, "Content-Length": true}) // to memory
+	b.WriteString(strings.ReplaceAll(head.String(), "\r\n", "\n"))
+	fmt.Fprintf(&b, "Content-Length: %d\n\n%s", len(c.Body), c.Body)
+	return b.String()
+}
+
+// finding is what an examined request came to.
+type finding struct {
+	*wire.Finding
+	Text string // what was done, with what it leaves open
+}
+
+// explain says whether a raw request's signature and time hold, by the secret that explains
+// most.
+func explain(raw []byte, reverse bool, secrets []contract.Secret, now time.Time) (best *finding, err error) {
+	for _, secret := range secrets {
+		r, err := wire.ParseRequest(raw)
+		if err != nil {
+			return nil, err
+		}
+		found, err := wire.Explain(r, reverse, secret, now)
+		if err != nil {
+			return nil, err
+		}
+		f := &finding{Finding: found}
+		if found.Mistake != nil {
+			f.Text = contract.Fill(found.Mistake.Text, found.Detail)
+		}
+		if found.Mistake == nil {
+			return f, nil
+		}
+		if best == nil || best.Mistake == wire.UnknownMistake {
+			best = f
+		}
+	}
+	return best, nil
+}
+
+// verifyPage examines a raw request.
+type verifyPage struct {
+	Raw      string
+	Reverse  bool
+	Now      string
+	Key      string // of the app that the request names
+	Found    *finding
+	Wrong    string // why it could not be examined
+	Mistakes int
+}
+
+func (s *Server) showVerify(*visit) (any, error) { return newVerifyPage(), nil }
+
+func newVerifyPage() verifyPage {
+	return verifyPage{Mistakes: len(wire.Mistakes()) + len(wire.SuningMistakes()) + len(wire.SPIMistakes())}
+}
+
+// verify examines what somebody pasted, with the secret that they give, or that of the app
+// that it names. Neither is shown again.
+func (s *Server) verify(v *visit) (any, error) {
+	p := newVerifyPage()
+	raw := v.PostFormValue("raw")
+	p.Raw, p.Reverse, p.Now = wire.Mask(raw), v.PostFormValue("reverse") != "", v.PostFormValue("now")
+	refuse := func(text string, args ...any) (any, error) {
+		p.Wrong, v.status = v.say(text, args...), http.StatusUnprocessableEntity
+		return p, nil
+	}
+	now := s.Clock()
+	if p.Now != "" {
+		var ok bool
+		if now, ok = contract.ParseTime(p.Now); !ok {
+			return refuse("The time is not yyyy-MM-dd HH:mm:ss.")
+		}
+	}
+	r, err := wire.ParseRequest([]byte(raw))
+	if err != nil {
+		return refuse("That is no HTTP request: it begins with a line such as POST /router/rest HTTP/1.1, then headers, an empty line, and the body.")
+	}
+	p.Key = wire.AppKeyOf(r, p.Reverse)
+	secrets := []contract.Secret{contract.Secret(v.PostFormValue("secret"))}
+	if secrets[0] == "" {
+		app, err := s.Store.App(v.Context(), p.Key)
+		if err != nil {
+			return refuse("There is no app %q; give its secret.", cmp.Or(p.Key, "?"))
+		}
+		secrets = app.Secrets(s.Clock())
+	}
+	if p.Found, err = explain([]byte(raw), p.Reverse, secrets, now); err != nil {
+		return refuse("The request cannot be read: %v", err)
+	}
+	if p.Found.Mistake == wire.ClockOff && p.Now == "" { // it is merely old
+		p.Found.Mistake = nil
+	}
+	return p, nil
+}
