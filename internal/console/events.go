@@ -32,6 +32,12 @@ var eventNames = map[string]string{
 	order.AlertOrderStuck: "Order is stuck", order.AlertRefundNear: "Automatic refund is near", order.AlertDeliveryDead: "Delivery is dead",
 }
 
+// apiNames are the English names of the APIs. The Chinese ones stand on their pages.
+var apiNames = map[string]string{
+	contract.EventProduce.Method: "Order event", contract.EventsProduce.Method: "Order events", contract.EventEmit.Method: "Work order event",
+	contract.LeaguerStatus.Method: "Virtual goods status", contract.OrderIntercept.Method: "Lock request", contract.InterceptCallback.Method: "Verdict about a lock", contract.SystimeGet.Method: "Clock",
+}
+
 func eventAPIs() (names []string) {
 	for _, api := range contract.All {
 		if !api.AnyTime {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -59,6 +60,7 @@ func functions(l language) template.FuncMap {
 		"ago":      func(now, t time.Time) string { return l.duration(now.Sub(t)) },
 		"duration": l.duration,
 		"number":   groupDigits,
+		"rate":     rateOf,
 		"asset":    assetPath,
 		"json":     indented,
 		"path":     escape,
@@ -75,7 +77,7 @@ func functions(l language) template.FuncMap {
 			if known, ok := contract.ByMethod(api); ok && l == chinese {
 				return known.Title
 			}
-			return api
+			return cmp.Or(apiNames[api], api)
 		},
 		"orderPath":  orderPath,
 		"deliveryID": func(d order.Delivery) string { return order.DeliveryID(d.Queue, d.Event.Place) },
@@ -127,6 +129,14 @@ func (l language) duration(d time.Duration) string {
 		return l.say("%d h", int(d/time.Hour))
 	}
 	return l.say("%d days", int(d/(24*time.Hour)))
+}
+
+// rateOf writes how often something happens.
+func rateOf(perSecond float64) string {
+	if perSecond < 10 {
+		return strconv.FormatFloat(perSecond, 'f', 2, 64)
+	}
+	return groupDigits(int64(perSecond))
 }
 
 // groupDigits writes a number with its thousands apart.

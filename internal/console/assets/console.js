@@ -9,15 +9,17 @@
     const at = document.querySelector(".chart[data-series]");
     if (!at || typeof uPlot === "undefined") return;
     const series = JSON.parse(at.dataset.series);
-    const style = getComputedStyle(document.documentElement);
-    const color = (name) => style.getPropertyValue(name).trim();
+    const color = (name) => { at.style.color = `var(${name})`; return getComputedStyle(at).color; };
     const axis = { stroke: color("--soft"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
+    const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Shanghai" });
+    const times = { ...axis, values: (_, ticks) => ticks.map((seconds) => clock.format(new Date(seconds * 1000))) };
     if (chart) chart.destroy();
     at.replaceChildren();
     chart = new uPlot({
       width: at.clientWidth, height: 180, legend: { live: false },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Asia/Shanghai"),
       scales: { x: { time: true }, y: { range: (_, min, max) => [0, Math.max(1, max)] } },
-      axes: [axis, axis],
+      axes: [times, axis],
       series: [{}, { label: at.dataset.accepted, stroke: color("--good"), width: 2 }, { label: at.dataset.refused, stroke: color("--bad"), width: 2 }],
     }, [series.t, series.a, series.r], at);
   };
