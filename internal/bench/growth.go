@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
@@ -93,8 +94,11 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 	measured := map[string]Stage{}
 	for _, dir := range turns(round, small, large) {
 		var look Stage
+		var seen []Stage
 		s, err := b.further(dir, many, filled, func(p *process) (err error) {
-			look, err = b.lookup(p, filled[dir])
+			if look, err = b.lookup(p, filled[dir]); err == nil {
+				seen, err = b.visitConsole(p, filled[dir])
+			}
 			return err
 		})
 		if err != nil {
@@ -103,6 +107,13 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 		look.Name += " " + filepath.Base(dir)
 		measured[dir] = s
 		r.add(s, look)
+		for _, page := range seen {
+			page.Name += " " + filepath.Base(dir)
+			r.add(page)
+			if dir == large {
+				r.ratio(strings.ReplaceAll(page.Name[:len(page.Name)-len(" large")], " ", "_")+"_p99_ms", page.P99, page)
+			}
+		}
 		if dir == large {
 			r.ratio("lookup_p99_ms", look.P99, look)
 			r.ratio("lookup_p50_ms", look.P50, look)

@@ -62,6 +62,8 @@ var gates = []Gate{
 	{Name: "batch_to_A", Limit: 0.60, AtLeast: true},
 	{Name: "growth", Limit: 0.70, AtLeast: true},
 	{Name: "lookup_p99_ms", Limit: 5},
+	{Name: "console_overview_p99_ms", Limit: 300},
+	{Name: "console_search_p99_ms", Limit: 300},
 	{Name: "rss_mb", Limit: 200},
 	{Name: "deliver_64_to_A", Limit: 0.22, AtLeast: true},
 	{Name: "deliver_64_to_harmonic", Limit: 0.70, AtLeast: true},

@@ -95,6 +95,10 @@ var conformance = map[string]func(t *testing.T, db database){
 	"daily counters add up":                      testUsage,
 	"a declared state is stored whole":           testDeclared,
 	"every text is kept":                         testTexts,
+	"orders are sorted as lists ask":             testOrderSorts,
+	"the log is read from its end":               testNewestEvents,
+	"a stuck order is told of once":              testStuckAlerts,
+	"a refund that is near is told of once":      testNearAlerts,
 }
 
 func TestConformance(t *testing.T) {

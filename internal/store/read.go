@@ -81,7 +81,7 @@ func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*ord
 	w.add(f.Key.Platform != "", "platform = ?", f.Key.Platform)
 	w.add(f.Key.Seller != "", "seller = ?", f.Key.Seller)
 	if slices.Contains(order.Open, f.Stage) { // a partial index is found by constants
-		w.add(true, isOpen+" AND stage = '"+string(f.Stage)+"'")
+		w.add(true, "stage = '"+string(f.Stage)+"'")
 	} else {
 		w.add(f.Stage != "", "stage = ?", string(f.Stage))
 	}
@@ -101,8 +101,14 @@ var orderSorts = [...]string{order.ByID: "id", order.ByNewest: "id DESC", order.
 // isOwn is the condition of the index of Ordergate's own events.
 const isOwn = "api >= 'ordergate.' AND api < 'ordergate/'"
 
-// isOpen is the condition of the index of open orders.
-var isOpen = "stage IN (" + listed(order.Open) + ")"
+// isOpen is the condition of the index of open orders, to the letter.
+var isOpen = func() string {
+	conditions := make([]string, len(order.Open))
+	for i, stage := range order.Open {
+		conditions[i] = "stage = '" + string(stage) + "'"
+	}
+	return strings.Join(conditions, " OR ")
+}()
 
 // Stages implements [order.Store].
 func (l *ledger) Stages(ctx context.Context, since time.Time) (counts []order.StageCount, err error) {

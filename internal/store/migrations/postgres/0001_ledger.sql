@@ -25,7 +25,7 @@ CREATE TABLE orders (
   UNIQUE (number, platform, seller)
 ) WITH (fillfactor = 75);
 
-CREATE INDEX orders_open ON orders (stage, updated_at, id, platform) WHERE stage IN ('new', 'transferred', 'checked', 'notified', 'waiting');
+CREATE INDEX orders_open ON orders (stage, updated_at, id, platform) WHERE stage = 'new' OR stage = 'transferred' OR stage = 'checked' OR stage = 'notified' OR stage = 'waiting';
 CREATE INDEX orders_refund ON orders (refund_due) WHERE refund_due IS NOT NULL;
 CREATE INDEX orders_locked ON orders (id) WHERE locks <> '[]';
 CREATE INDEX orders_asked ON orders (id) WHERE strpos(locks, '"asked"') > 0;
