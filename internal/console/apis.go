@@ -366,6 +366,11 @@ func (s *Server) passOn(a *answer, r *http.Request) (closed bool) {
 			closed = true
 		}
 	}()
+	header := r.Header
+	r.Header = make(http.Header, len(header))
+	for name, values := range header { // as a server reads them
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
 	s.Gateway.ServeHTTP(a, r)
 	return false
 }

@@ -97,6 +97,9 @@ func (s *Server) importOrders(v *visit) (any, error) {
 	for _, e := range v.problem.Errors {
 		p.Lines = append(p.Lines, lineProblem{lineOf(e.Location, at), strings.TrimPrefix(e.Location+": ", "body: ") + e.Message})
 	}
+	if p.Lines != nil {
+		v.problem = nil // said by line
+	}
 	return p, nil
 }
 

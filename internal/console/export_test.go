@@ -1,0 +1,14 @@
+package console
+
+import "slices"
+
+// AppFields and DestinationFields name what the forms have.
+func AppFields() []string         { return names(newAppFields, appFields) }
+func DestinationFields() []string { return names(newDestinationFields, destinationFields) }
+
+func names(lists ...[]field) (all []string) {
+	for _, f := range slices.Concat(lists...) {
+		all = append(all, f.Name)
+	}
+	return all
+}
