@@ -78,7 +78,7 @@ func (s *Server) listApps(v *visit, entered map[string]any) (any, error) {
 
 func (s *Server) addApp(v *visit) (any, error) {
 	entered := map[string]any{}
-	err := fill(slices.Concat(newAppFields, appFields), entered, v.form())
+	err := fill(v.language, slices.Concat(newAppFields, appFields), entered, v.form())
 	key, _ := entered["key"].(string)
 	if err == nil && key == "" {
 		err = wrong(v.say("Key and secret are required."))
@@ -205,7 +205,7 @@ func (s *Server) changeApp(v *visit) (any, error) {
 	switch form.Get("do") {
 	case "save":
 		if err = s.manage(ctx, http.MethodGet, path, nil, &entered); err == nil {
-			if err = fill(appFields, entered, form); err == nil {
+			if err = fill(v.language, appFields, entered, form); err == nil {
 				err = s.manage(ctx, http.MethodPut, path, entered, nil)
 			}
 		}

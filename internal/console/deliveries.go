@@ -1,7 +1,6 @@
 package console
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -71,7 +70,7 @@ func (s *Server) changeDeliveries(v *visit) (any, error) {
 		if v.PostFormValue("do") == "skip" {
 			verb, notice = "skip", "Given up."
 		}
-		err = s.eachDelivery(v.Context(), verb, v.PostForm["id"])
+		err = s.eachDelivery(v, verb, v.PostForm["id"])
 	}
 	if err := v.failed(err); err != nil {
 		return nil, err
@@ -84,13 +83,13 @@ func (s *Server) changeDeliveries(v *visit) (any, error) {
 
 // eachDelivery does something about deliveries one by one. What one is refused keeps no
 // other from it.
-func (s *Server) eachDelivery(ctx context.Context, verb string, ids []string) error {
+func (s *Server) eachDelivery(v *visit, verb string, ids []string) error {
 	if len(ids) == 0 {
-		return wrong("Nothing is ticked.")
+		return wrong(v.say("Nothing is ticked."))
 	}
 	var refused *problem
 	for _, id := range ids {
-		err := s.manage(ctx, http.MethodPost, "/v1/deliveries/"+escape(id)+"/"+verb, nil, nil)
+		err := s.manage(v.Context(), http.MethodPost, "/v1/deliveries/"+escape(id)+"/"+verb, nil, nil)
 		if p, ok := errors.AsType[*problem](err); ok {
 			refused = &problem{Status: p.Status, Detail: id + ": " + p.Detail}
 		} else if err != nil {
@@ -127,7 +126,7 @@ func (s *Server) changeDelivery(v *visit) (any, error) {
 	if v.PostFormValue("do") == "skip" {
 		verb, notice = "skip", "Given up."
 	}
-	if err := v.failed(s.eachDelivery(v.Context(), verb, []string{id})); err != nil {
+	if err := v.failed(s.eachDelivery(v, verb, []string{id})); err != nil {
 		return nil, err
 	}
 	if v.problem != nil {

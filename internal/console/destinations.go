@@ -60,7 +60,7 @@ func (s *Server) listDestinations(v *visit, entered map[string]any) (any, error)
 func (s *Server) addDestination(v *visit) (any, error) {
 	ctx := v.Context()
 	entered := map[string]any{}
-	err := fill(slices.Concat(newDestinationFields, destinationFields), entered, v.form())
+	err := fill(v.language, slices.Concat(newDestinationFields, destinationFields), entered, v.form())
 	name, _ := entered["name"].(string)
 	if err == nil && name == "" {
 		err = wrong(v.say("Give a name."))
@@ -161,7 +161,7 @@ func (s *Server) doToDestination(ctx context.Context, v *visit, name string, for
 	switch form.Get("do") {
 	case "save":
 		if err = s.manage(ctx, http.MethodGet, path, nil, &entered); err == nil {
-			if err = fill(destinationFields, entered, form); err == nil {
+			if err = fill(v.language, destinationFields, entered, form); err == nil {
 				err = s.manage(ctx, http.MethodPut, path, entered, nil)
 			}
 		}

@@ -78,7 +78,7 @@ func (s *Server) changeFaults(v *visit) (any, error) {
 		notice = "Deleted."
 		err = s.manage(v.Context(), http.MethodDelete, path, nil, nil)
 	default:
-		if err = fill(faultFields, entered, form); err == nil {
+		if err = fill(v.language, faultFields, entered, form); err == nil {
 			err = s.manage(v.Context(), http.MethodPut, path, entered, nil)
 		}
 	}

@@ -104,21 +104,21 @@ func (f field) read(object map[string]any) string {
 
 // fill changes an object of the management API as a form says. What the form does not have
 // stays.
-func fill(fields []field, object map[string]any, form url.Values) error {
+func fill(l language, fields []field, object map[string]any, form url.Values) error {
 	for _, f := range fields {
 		if f.Kind == secretField && form.Get(f.Name) == "" {
 			continue
 		}
-		value, err := f.parse(form.Get(f.Name))
+		value, err := f.parse(l, form.Get(f.Name))
 		if err != nil {
-			return &problem{Status: http.StatusUnprocessableEntity, Detail: f.Label + ": " + err.Error(), Errors: []fieldProblem{{f.Name, err.Error()}}}
+			return &problem{Status: http.StatusUnprocessableEntity, Detail: l.say(f.Label) + ": " + err.Error(), Errors: []fieldProblem{{f.Name, err.Error()}}}
 		}
 		set(object, strings.Split(f.Name, "."), value)
 	}
 	return nil
 }
 
-func (f field) parse(text string) (any, error) {
+func (f field) parse(l language, text string) (any, error) {
 	trimmed := strings.TrimSpace(text)
 	switch f.Kind {
 	case flagField:
@@ -134,7 +134,7 @@ func (f field) parse(text string) (any, error) {
 			line = strings.TrimSpace(line)
 			var item any = line
 			if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &item) != nil {
-				return nil, errors.New("is no JSON: " + line)
+				return nil, errors.New(l.say("This is no JSON: %s", line))
 			}
 			if line != "" {
 				items = append(items, item)
@@ -153,7 +153,7 @@ func (f field) parse(text string) (any, error) {
 		}
 		n, err := strconv.ParseInt(trimmed, 10, 64)
 		if err != nil {
-			return nil, errors.New("is no number")
+			return nil, errors.New(l.say("This is no number."))
 		}
 		return n, nil
 	case choiceField:

@@ -193,7 +193,7 @@ func readCSV(data []byte, l language) (orders []map[string]any, at [][]int, prob
 			}
 			continue
 		}
-		o, item, err := readRow(columns, cells)
+		o, item, err := readRow(l, columns, cells)
 		if err != nil {
 			problems = append(problems, lineProblem{line, err.Error()})
 			continue
@@ -231,7 +231,7 @@ func readHead(head []string, l language) (columns []column, problems []lineProbl
 }
 
 // readRow makes an order of a row, and one line of it, if the row has one.
-func readRow(columns []column, cells []string) (o, line map[string]any, err error) {
+func readRow(l language, columns []column, cells []string) (o, line map[string]any, err error) {
 	o = map[string]any{"platform": order.Taobao}
 	for i, c := range columns {
 		value := strings.TrimSpace(cells[i])
@@ -241,7 +241,7 @@ func readRow(columns []column, cells []string) (o, line map[string]any, err erro
 		var cell any = value
 		if c.Name == "accepts_failure" {
 			if cell, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
-				return nil, nil, fmt.Errorf("accepts_failure: %q is neither true nor false", value)
+				return nil, nil, errors.New(l.say("accepts_failure: %q is neither true nor false.", value))
 			}
 		}
 		if !c.Line {
@@ -262,7 +262,7 @@ func readRow(columns []column, cells []string) (o, line map[string]any, err erro
 			o["supplier_code"] = line["supplier_code"]
 			return o, nil, nil
 		}
-		return nil, nil, errors.New("line: the number of the line is missing")
+		return nil, nil, errors.New(l.say("The number of the line is missing."))
 	}
 	return o, line, nil
 }

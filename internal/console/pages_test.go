@@ -54,8 +54,6 @@ func paths() []string {
 
 var secrets = []string{"helloworld", "merchant-secret", "9f8e7d6c5b4a39281706f5e4d3c2b1a0", "PASS-OF-CARD", "CODE-OF-CARD", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "no-such-token", adminToken}
 
-var chineseText = regexp.MustCompile(`\p{Han}`)
-
 // Every page is shown in both languages, whole, and holds no secret.
 func TestPages(t *testing.T) {
 	t.Parallel()
@@ -228,7 +226,7 @@ func TestImport(t *testing.T) {
 		"no number":    {"platform\ntaobao\n", []string{"line 1:", "number is missing"}},
 		"short row":    {"number,line,kind\n990,1\n991,1,card\n", []string{"line 2:"}},
 		"quotes":       {"number,line\n990,\"1\n", []string{"line 2:"}},
-		"line missing": {"number,kind\n990,card\n", []string{"line 2:", "the number of the line is missing"}},
+		"line missing": {"number,kind\n990,card\n", []string{"line 2:", "The number of the line is missing"}},
 		"truth":        {"number,line,accepts_failure\n990,1,perhaps\n", []string{"line 2:", "perhaps"}},
 		"json":         {"{\"number\":\"990\",\"platform\":\"taobao\"}\n{\"number\":\"991\",\"colour\":\"red\"}\n", []string{"line 2", "colour"}},
 		"json value":   {"{\"number\":\"990\",\"platform\":\"taobao\"}\n\n{\"number\":\"991\",\"platform\":\"taobao\",\"lines\":[{\"number\":\"1\",\"kind\":\"gold\"}]}\n", []string{"line 3:", "kind"}},
