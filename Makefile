@@ -12,7 +12,7 @@ build: ## one static binary, bin/ordergate
 
 test: postgres ## every test a newcomer needs to see green
 	go test ./...
-	@echo "Left out: make race, make crash (kill rounds, strace), make interop (npm), make fuzz T=30s."
+	@echo "Left out: make race, make crash (kill rounds, strace), make browser (chromium), make interop (npm), make fuzz T=30s."
 
 postgres: ## install PostgreSQL for the tests, where it is missing and that is allowed
 	@.ci/postgres
@@ -20,8 +20,8 @@ postgres: ## install PostgreSQL for the tests, where it is missing and that is a
 check: postgres ## gofmt, vet, staticcheck, tests, generated text and go.mod unchanged
 	@test -z "$$(gofmt -l .)" || { echo "run gofmt -w on:"; gofmt -l .; exit 1; }
 	go vet ./...
-	go vet -tags crash,interop ./...
-	go tool staticcheck -tags crash,interop ./...
+	go vet -tags crash,interop,browser ./...
+	go tool staticcheck -tags crash,interop,browser ./...
 	go mod tidy -diff
 	go mod verify
 	go test ./...
@@ -34,6 +34,10 @@ race: postgres ## all tests under the race detector (needs a C compiler)
 
 crash: postgres ## kill the real program under load, with its nodes, databases and streams, and trace its syncs (needs strace)
 	go test -tags crash -count=1 -timeout 20m -run 'Killed|Stopped|Sync|Shared' -v ./cmd/ordergate
+
+browser: ## the console in a real browser (needs chromium); ORDERGATE_SCREENSHOTS=DIR keeps pictures
+	@.ci/chromium
+	go test -tags browser -count=1 -run 'Browser' -v ./cmd/ordergate
 
 interop: ## webhooks, verified by the npm package of Standard Webhooks (needs node and npm)
 	go test -tags interop -count=1 -run 'VerifiedByAnother' -v ./ordergatetest
@@ -48,4 +52,4 @@ bench: build ## Go benchmarks of what runs per call, then the gateway against it
 	bin/ordergate bench ingest
 	bin/ordergate bench deliver
 
-.PHONY: help postgres build test check gen race crash interop fuzz bench
+.PHONY: help postgres build test check gen race crash browser interop fuzz bench

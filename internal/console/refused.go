@@ -54,7 +54,7 @@ func (s *Server) refusedCall(v *visit) (any, error) {
 	if p.Known = err == nil; !p.Known || call.Cut {
 		return p, nil
 	}
-	p.Finding, _ = explain([]byte(raw), call.Reverse, app.Secrets(call.At), call.At) // what cannot be read is not explained
+	p.Finding, _ = v.language.explain([]byte(raw), call.Reverse, app.Secrets(call.At), call.At) // what cannot be read is not explained
 	return p, nil
 }
 
@@ -72,12 +72,12 @@ func rawRequest(c order.RefusedCall) string {
 // finding is what an examined request came to.
 type finding struct {
 	*wire.Finding
-	Text string // what was done, with what it leaves open
+	Text, Fix string // what was done, and what to do
 }
 
 // explain says whether a raw request's signature and time hold, by the secret that explains
 // most.
-func explain(raw []byte, reverse bool, secrets []contract.Secret, now time.Time) (best *finding, err error) {
+func (l language) explain(raw []byte, reverse bool, secrets []contract.Secret, now time.Time) (best *finding, err error) {
 	for _, secret := range secrets {
 		r, err := wire.ParseRequest(raw)
 		if err != nil {
@@ -89,7 +89,7 @@ func explain(raw []byte, reverse bool, secrets []contract.Secret, now time.Time)
 		}
 		f := &finding{Finding: found}
 		if found.Mistake != nil {
-			f.Text = contract.Fill(found.Mistake.Text, found.Detail)
+			f.Text, f.Fix = l.explained(found)
 		}
 		if found.Mistake == nil {
 			return f, nil
@@ -148,7 +148,7 @@ func (s *Server) verify(v *visit) (any, error) {
 		}
 		secrets = app.Secrets(s.Clock())
 	}
-	if p.Found, err = explain([]byte(raw), p.Reverse, secrets, now); err != nil {
+	if p.Found, err = v.language.explain([]byte(raw), p.Reverse, secrets, now); err != nil {
 		return refuse("The request cannot be read: %v", err)
 	}
 	if p.Found.Mistake == wire.ClockOff && p.Now == "" { // it is merely old

@@ -96,7 +96,7 @@ var texts = map[string]string{
 	// Orders.
 	"Order number begins with": "订单号开头", "No order number begins with %s.": "没有以 %s 开头的订单号。", "No orders yet. They come with the first call about them, or by an import.": "还没有订单。首次调用或导入后就会出现。",
 	"locks": "锁单", "locked": "已锁定", "%d sellers have this number": "%d 个卖家有此订单号", "%d, masked": "%d 张，已掩码", "Flowed back": "已回流",
-	"No lines are known; events were about the whole order.": "未知子订单；事件针对整单。", "Asked": "询问时间", "Settled": "结束时间", "Who decided": "谁决定", "Why not": "未锁原因", "the ledger": "台账", "Release": "释放",
+	"No lines are known; events were about the whole order.": "未知子订单；事件针对整单。", "Asked": "询问时间", "Settled": "结束时间", "Who decided": "谁决定", "Why not": "未锁原因", "the ledger": "账本", "Release": "释放",
 	"Time line": "时间线", "No events: the order was imported.": "没有事件：订单是导入的。", "in a batch of %s": "随 %s 批量到达", "Odd": "异常", "attempts: %d": "%d 次尝试", "No destination takes it.": "没有目的地接收它。",
 	"Request and signed text": "请求与签名原文", "What was signed": "签名原文",
 	"Rebuilt from what is kept: session and signature are not, and the time is that of acceptance.": "由保存的内容还原：不保存 session 和签名，时间为受理时间。",

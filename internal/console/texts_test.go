@@ -18,6 +18,7 @@ import (
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // Everything that the pages say has its row in texts, and every row is said somewhere.
@@ -78,6 +79,19 @@ func TestTextsAreWhole(t *testing.T) {
 	for _, state := range order.LockStates {
 		if stateTexts[string(state)] == "" {
 			t.Errorf("state %s has no Chinese word", state)
+		}
+	}
+	mistakes := map[string]bool{}
+	for _, m := range slices.Concat(wire.Mistakes(), wire.SuningMistakes(), wire.SPIMistakes()) {
+		for _, text := range []string{m.Text, m.Fix} {
+			if mistakes[text] = true; mistakeTexts[text] == "" || strings.Contains(text, "%s") != strings.Contains(mistakeTexts[text], "%s") {
+				t.Errorf("%q has no Chinese words, or leaves something else open: %q", text, mistakeTexts[text])
+			}
+		}
+	}
+	for text := range mistakeTexts {
+		if !mistakes[text] {
+			t.Errorf("%q is no mistake's", text)
 		}
 	}
 	for _, name := range order.OwnEvents {
