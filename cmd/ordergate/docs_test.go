@@ -55,14 +55,33 @@ func TestGeneratedText(t *testing.T) {
 		compareFile(t, name, generatedNote+want)
 	}
 	for name, header := range map[string][]string{"README.md": {"API", "name", "protocol"}, "README.zh-CN.md": {"API", "名称", "协议"}} {
-		text := readFile(t, name)
-		head, rest, opened := strings.Cut(text, "<!-- apis -->\n")
-		_, tail, closed := strings.Cut(rest, "<!-- /apis -->\n")
-		if !opened || !closed {
-			t.Errorf("%s has no place for the APIs", name)
-		}
-		compareFile(t, name, head+"<!-- apis -->\n"+apiTable(header)+"<!-- /apis -->\n"+tail)
+		comparePart(t, name, "apis", apiTable(header))
 	}
+	comparePart(t, "docs/delivery.md", "own", ownEventTable())
+}
+
+// comparePart compares the part of a file that stands between two marks.
+func comparePart(t *testing.T, name, mark, want string) {
+	t.Helper()
+	begin, end := "<!-- "+mark+" -->\n", "<!-- /"+mark+" -->\n"
+	head, rest, opened := strings.Cut(readFile(t, name), begin)
+	_, tail, closed := strings.Cut(rest, end)
+	if !opened || !closed {
+		t.Errorf("%s has no place for %s", name, mark)
+	}
+	compareFile(t, name, head+begin+want+end+tail)
+}
+
+func ownEventTable() string {
+	b := row("event", "made when", "`data.params`") + row("---", "---", "---")
+	for _, e := range order.OwnEventRows {
+		params := make([]string, len(e.Params))
+		for i, name := range e.Params {
+			params[i] = code(name)
+		}
+		b += row(code(e.Name), e.When, strings.Join(params, ", "))
+	}
+	return b
 }
 
 // The program that docs/sdk.md shows is one that is tested, and it needs public

@@ -21,9 +21,6 @@ const (
 	AlertDeliveryDead = "ordergate.alert.delivery.dead"
 )
 
-// Alerts are the apis of events that call for a person.
-var Alerts = []string{AlertOrderStuck, AlertRefundNear, AlertDeliveryDead, EventLockViolated}
-
 // DeadAlert makes the alert of a delivery that is given up, or held for a person; nil when
 // what was to be delivered is such an alert itself.
 func DeadAlert(destination string, e *Event, d Dead, held bool) *Event {

@@ -43,8 +43,31 @@ func (e *Event) Platform() string {
 	return cmp.Or(e.Order.Platform, Taobao)
 }
 
-// OwnEvents are the names of the events that Ordergate makes itself.
-var OwnEvents = []string{EventRefund, EventLockViolated, EventLockReleased, EventLockUnknown, AlertOrderStuck, AlertRefundNear, AlertDeliveryDead}
+// OwnEvent is a kind of event that Ordergate makes itself.
+type OwnEvent struct {
+	Name   string
+	When   string   // it is made
+	Params []string // names of its parameters
+}
+
+// OwnEventRows lists them.
+var OwnEventRows = []OwnEvent{
+	{EventRefund, "a virtual line was not shipped within 100 minutes of its payment and is refunded", []string{"line", "paid_at", "supplier_code"}},
+	{EventLockViolated, "a locked sub order was shipped all the same", []string{"locks", "sub_order_ids"}},
+	{EventLockReleased, "a lock was released", []string{"locks", "sub_order_ids", "code"}},
+	{EventLockUnknown, "a merchant was asked for a lock, and nobody knows what he did", []string{"locks", "sub_order_ids", "code"}},
+	{AlertOrderStuck, "an order has waited too long for its next step (--alert-stuck)", []string{"stage", "since"}},
+	{AlertRefundNear, "lines of an order will soon be refunded automatically (--alert-refund)", []string{"refund_due", "lines"}},
+	{AlertDeliveryDead, "a delivery is given up, or held for a person", []string{"delivery", "destination", "event", "api", "reason", "attempts", "held"}},
+}
+
+// OwnEvents are their names.
+var OwnEvents = func() (names []string) {
+	for _, row := range OwnEventRows {
+		names = append(names, row.Name)
+	}
+	return names
+}()
 
 // EventTest is the name of the event that a destination is tried with. It is in no log.
 const EventTest = "ordergate.test"
