@@ -131,7 +131,7 @@ func (s *Server) lister() order.DeliveryLister {
 }
 
 func (s *Server) listDeliveries(ctx context.Context, in DeliveryQuery, after string, limit int) (*listOutput[Delivery], error) {
-	query := order.DeliveryQuery{Destination: in.Destination, State: in.State, Limit: limit}
+	query := order.DeliveryQuery{Destination: in.Destination, States: order.StatesOf(in.State), Limit: limit}
 	var ok bool
 	if query.Queue, query.Seq, ok = order.ReadDeliveryID(after); after != "" && !ok {
 		return nil, problem(http.StatusUnprocessableEntity, "a query parameter is wrong", Detail{"query.after", "is no next of a page of deliveries"})

@@ -23,6 +23,10 @@ type deliveryList struct {
 
 var deliveryStates = []order.DeliveryState{order.DeliveryDead, order.DeliveryHeld, order.DeliveryRetrying, order.DeliveryInFlight, order.DeliveryPending, order.DeliveryDone}
 
+// anyState stands in a form for deliveries of every state. What is asked for first is what
+// did not get through.
+const anyState = "any"
+
 func (s *Server) lister() order.DeliveryLister {
 	return order.DeliveryLister{Store: s.Store, OnTheirWay: s.Courier.OnTheirWay}
 }
@@ -34,9 +38,12 @@ func (s *Server) deliveries(v *visit) (any, error) {
 	if list.Destinations, err = s.Store.Destinations(ctx); err != nil {
 		return nil, err
 	}
-	query := order.DeliveryQuery{Destination: list.Query.Get("destination"), State: order.DeliveryState(list.Query.Get("state")), Limit: pageSize}
-	if query.State != "" && !slices.Contains(deliveryStates, query.State) {
-		query.State = ""
+	query := order.DeliveryQuery{Destination: list.Query.Get("destination"), States: order.Exceptions, Limit: pageSize}
+	switch state := order.DeliveryState(list.Query.Get("state")); {
+	case state == anyState:
+		query.States = nil
+	case slices.Contains(deliveryStates, state):
+		query.States = order.StatesOf(state)
 	}
 	query.Queue, query.Seq, _ = order.ReadDeliveryID(list.Query.Get("after"))
 	if list.Deliveries, list.Next, err = s.lister().List(ctx, query); err != nil {

@@ -119,14 +119,8 @@ func (s *Server) showDestination(v *visit, entered map[string]any, tried *trial)
 		}
 	}
 	p := destinationPage{destinationHealth: all[i], Inputs: inputs(destinationFields, entered, v.problem), Trial: tried, Now: s.Clock()}
-	for _, state := range []order.DeliveryState{order.DeliveryDead, order.DeliveryRetrying} {
-		found, _, err := s.lister().List(ctx, order.DeliveryQuery{Destination: name, State: state, Limit: 10})
-		if err != nil {
-			return nil, err
-		}
-		p.Problems = append(p.Problems, found...)
-	}
-	return p, nil
+	p.Problems, _, err = s.lister().List(ctx, order.DeliveryQuery{Destination: name, States: order.Exceptions, Limit: 20})
+	return p, err
 }
 
 // changeDestination does what the form of a destination's page says.

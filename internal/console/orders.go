@@ -62,7 +62,7 @@ func (s *Server) orders(v *visit) (any, error) {
 		case order.ByNumber:
 			list.Next = strconv.FormatInt(last.ID, 10) + ":" + last.Number
 		case order.ByUnchanged:
-			list.Next = order.Behind{UpdatedAt: last.UpdatedAt, ID: last.ID}.Text()
+			list.Next = order.Behind{At: last.UpdatedAt, ID: last.ID}.Text()
 		default:
 			list.Next = strconv.FormatInt(last.ID, 10)
 		}

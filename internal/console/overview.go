@@ -233,7 +233,7 @@ func (s *Server) stuckOrders(ctx context.Context, v *visit, f *funnel) error {
 		}
 		f.Stuck = append(f.Stuck, found...)
 		if last := len(found) - 1; more && f.Stage != "" && last >= 0 {
-			f.More = order.Behind{UpdatedAt: found[last].UpdatedAt, ID: found[last].ID}.Text()
+			f.More = order.Behind{At: found[last].UpdatedAt, ID: found[last].ID}.Text()
 		}
 	}
 	slices.SortStableFunc(f.Stuck, func(a, b *order.Order) int { return a.UpdatedAt.Compare(b.UpdatedAt) })

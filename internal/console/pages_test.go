@@ -43,7 +43,7 @@ func paths() []string {
 	all := []string{
 		"/", "/orders", "/orders?q=28&list=1", "/orders?stage=new", "/orders?stage=out", "/orders/import", "/orders/taobao/2895732958732?seller=seller_001", "/orders/suning/1000531505", "/orders/taobao/30753531820144200",
 		"/funnel", "/funnel?stage=new", "/locks", "/locks?state=locked", "/work-orders", "/work-orders/1", "/events", "/events?api=taobao.qimen.event.produce&app=12345678", "/events?order=2895732958732", "/events?before=3", "/events/new?after=0", "/events/1", "/events/2", "/events/3", "/events/4",
-		"/alerts", "/refused", "/refused?app=12345678&code=27", "/refused/1", "/deliveries", "/deliveries?state=dead&destination=oms", "/deliveries?state=pending", "/deliveries/oms:1",
+		"/alerts", "/refused", "/refused?app=12345678&code=27", "/refused/1", "/deliveries", "/deliveries?state=dead&destination=oms", "/deliveries?state=pending", "/deliveries?state=any", "/deliveries/oms:1",
 		"/destinations", "/destinations/oms", "/apps", "/apps/12345678", "/apps/87654321", "/apps/0123456789abcdef0123456789abcdef", "/apis", "/verify", "/faults", "/orders?did=Saved.",
 	}
 	for _, api := range contract.All {

@@ -103,7 +103,6 @@ func (l language) explain(raw []byte, reverse bool, secrets []contract.Secret, n
 
 // verifyPage examines a raw request.
 type verifyPage struct {
-	Raw      string
 	Reverse  bool
 	Now      string
 	Key      string // of the app that the request names
@@ -123,7 +122,7 @@ func newVerifyPage() verifyPage {
 func (s *Server) verify(v *visit) (any, error) {
 	p := newVerifyPage()
 	raw := v.PostFormValue("raw")
-	p.Raw, p.Reverse, p.Now = wire.Mask(raw), v.PostFormValue("reverse") != "", v.PostFormValue("now")
+	p.Reverse, p.Now = v.PostFormValue("reverse") != "", v.PostFormValue("now")
 	refuse := func(text string, args ...any) (any, error) {
 		p.Wrong, v.status = v.say(text, args...), http.StatusUnprocessableEntity
 		return p, nil

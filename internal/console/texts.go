@@ -86,7 +86,7 @@ var texts = map[string]string{
 	"orders stuck longer than %s": "订单卡住超过 %s", "dead deliveries": "死信投递", "orders held for a person": "等待人工的订单",
 	"Calls in a second, over the last hour": "最近一小时每秒调用", "accepted": "成功", "refused": "被拒",
 	"The chart needs JavaScript; of late it was %.1f accepted and %.1f refused calls in a second.": "图表需要 JavaScript；最近每秒成功 %.1f 次，被拒 %.1f 次。",
-	"Behind": "落后", "Waiting since": "已等待", "Retrying": "重试中", "Dead": "死信", "Held": "暂停",
+	"Behind": "落后", "Oldest waits": "最久等待", "Retrying": "重试中", "Dead": "死信", "Held": "暂停",
 	"There are none. Events are kept until there is one, and it may begin at the earliest.": "还没有目的地。事件会一直保留，新目的地可以从最早的事件开始。",
 	"Add a destination": "添加目的地", "Refused, by code, since the start": "启动以来的拒绝（按代码）", "Calls": "调用",
 	"%s stuck": "%s 单卡住", "none stuck": "没有卡住", "out, or further": "已出库或之后", "all platforms": "所有平台", "Suning, waiting for shipment: %s": "苏宁待发货：%s",

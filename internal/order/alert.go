@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +118,7 @@ func (a *Alerter) sweepStuck(ctx context.Context, stage State) error {
 	limit := a.Clock().Add(-a.StuckAfter)
 	behind, ok := ReadBehind(text)
 	if !ok {
-		return a.commit(ctx, nil, name, Behind{UpdatedAt: limit, ID: 0})
+		return a.commit(ctx, nil, name, Behind{At: limit})
 	}
 	for ctx.Err() == nil {
 		orders, more, err := a.Store.Orders(ctx, OrderFilter{Stage: stage, UpdatedUpTo: limit, Sort: ByUnchanged, Behind: &behind, Limit: alertSize})
@@ -125,7 +126,7 @@ func (a *Alerter) sweepStuck(ctx context.Context, stage State) error {
 			return err
 		}
 		for _, o := range orders {
-			behind = Behind{UpdatedAt: o.UpdatedAt, ID: o.ID}
+			behind = Behind{At: o.UpdatedAt, ID: o.ID}
 		}
 		if err := a.commit(ctx, orders, name, behind); err != nil || !more {
 			return err
@@ -163,7 +164,7 @@ func stuck(o *Order, now time.Time) Event {
 }
 
 // Text writes where a list by Unchanged ended.
-func (b Behind) Text() string { return fmt.Sprintf("%d:%d", b.UpdatedAt.UnixMilli(), b.ID) }
+func (b Behind) Text() string { return fmt.Sprintf("%d:%d", b.At.UnixMilli(), b.ID) }
 
 // ReadBehind reads what Text wrote.
 func ReadBehind(text string) (b Behind, ok bool) {
@@ -172,7 +173,7 @@ func ReadBehind(text string) (b Behind, ok bool) {
 	if err != nil {
 		return b, false
 	}
-	b.UpdatedAt = time.UnixMilli(millis)
+	b.At = time.UnixMilli(millis)
 	b.ID, err = strconv.ParseInt(id, 10, 64)
 	return b, err == nil
 }
@@ -186,44 +187,35 @@ func (a *Alerter) sweepRefunds(ctx context.Context) error {
 			delete(a.alerted, id)
 		}
 	}
-	keys, err := a.Store.Overdue(ctx, now.Add(a.RefundNear), MaxNear)
-	if err != nil {
-		return err
-	}
-	for k := range slices.Chunk(keys, alertSize) {
-		if err := a.alertRefunds(ctx, k, now); err != nil {
+	f := OrderFilter{Sort: ByRefund, RefundUpTo: now.Add(a.RefundNear), Limit: alertSize}
+	for ctx.Err() == nil {
+		orders, more, err := a.Store.Orders(ctx, f)
+		if err != nil || len(orders) == 0 {
 			return err
 		}
+		if err := a.alertRefunds(ctx, orders, now); err != nil || !more {
+			return err
+		}
+		last := orders[len(orders)-1]
+		f.Behind = &Behind{At: last.RefundDue(), ID: last.ID}
 	}
 	return nil
 }
 
-// MaxNear is of how many refunds that are near it is told at a time, the nearest first.
-const MaxNear = 10_000
-
-func (a *Alerter) alertRefunds(ctx context.Context, keys []Key, now time.Time) error {
+func (a *Alerter) alertRefunds(ctx context.Context, orders []*Order, now time.Time) error {
 	var fresh []Key
-	ids := map[Key]string{}
-	due := map[Key]time.Time{}
-	for _, k := range keys {
-		found, _, err := a.Store.Orders(ctx, OrderFilter{Key: k, Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(found) == 0 || found[0].Key != k {
-			continue
-		}
-		o := found[0]
+	due := map[string]time.Time{} // by the ids of the alerts
+	for _, o := range orders {
 		id := nearID(o)
-		if _, known := a.alerted[id]; known || o.RefundDue().IsZero() || !now.Before(o.RefundDue()) {
+		if _, known := a.alerted[id]; known || !now.Before(o.RefundDue()) {
 			continue
 		}
 		told, err := a.told(ctx, o.ID, id)
 		if err != nil {
 			return err
 		}
-		if ids[k], due[k] = id, o.RefundDue(); !told {
-			fresh = append(fresh, k)
+		if due[id] = o.RefundDue(); !told {
+			fresh = append(fresh, o.Key)
 		}
 	}
 	if len(fresh) > 0 {
@@ -231,12 +223,10 @@ func (a *Alerter) alertRefunds(ctx context.Context, keys []Key, now time.Time) e
 			return err
 		}
 	}
-	for k, id := range ids {
-		if a.alerted == nil {
-			a.alerted = map[string]time.Time{}
-		}
-		a.alerted[id] = due[k]
+	if a.alerted == nil {
+		a.alerted = map[string]time.Time{}
 	}
+	maps.Copy(a.alerted, due)
 	return nil
 }
 

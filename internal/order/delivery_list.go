@@ -15,10 +15,10 @@ type DeliveryLister struct {
 
 // DeliveryQuery selects deliveries for a page.
 type DeliveryQuery struct {
-	Destination string        // empty: all
-	State       DeliveryState // of those that are dead, the held ones, too; empty: all
-	Queue       QueueName     // behind the delivery of this queue
-	Seq         int64         // and of this place
+	Destination string          // empty: all
+	States      []DeliveryState // none: all
+	Queue       QueueName       // behind the delivery of this queue
+	Seq         int64           // and of this place
 	Limit       int
 }
 
@@ -28,9 +28,13 @@ const scanPages = 10
 // Exceptions are the states that have rows of their own.
 var Exceptions = []DeliveryState{DeliveryRetrying, DeliveryHeld, DeliveryDead}
 
-// StatesOf are the states that are asked for by one: what is held is dead, too.
+// StatesOf are the states that are asked for by one: what is held is dead, too. Of none it
+// is none.
 func StatesOf(state DeliveryState) []DeliveryState {
-	if state == DeliveryDead {
+	switch state {
+	case "":
+		return nil
+	case DeliveryDead:
 		return []DeliveryState{DeliveryDead, DeliveryHeld}
 	}
 	return []DeliveryState{state}
@@ -71,7 +75,7 @@ func (l DeliveryLister) List(ctx context.Context, query DeliveryQuery) (page []D
 			}
 			var found []Delivery
 			var last int64
-			if found, last, more, err = l.of(ctx, q, query.State, seq, query.Limit); err != nil {
+			if found, last, more, err = l.of(ctx, q, query.States, seq, query.Limit); err != nil {
 				return nil, "", err
 			}
 			scanned += query.Limit
@@ -90,12 +94,15 @@ func (l DeliveryLister) List(ctx context.Context, query DeliveryQuery) (page []D
 }
 
 // of lists deliveries of a queue behind a place, and up to which place it has looked.
-func (l DeliveryLister) of(ctx context.Context, q Queue, state DeliveryState, after int64, limit int) (found []Delivery, last int64, more bool, err error) {
+func (l DeliveryLister) of(ctx context.Context, q Queue, states []DeliveryState, after int64, limit int) (found []Delivery, last int64, more bool, err error) {
 	f := DeliveryFilter{Queue: q.Name, After: after, Limit: limit}
+	only := func(of ...DeliveryState) bool {
+		return states != nil && !slices.ContainsFunc(states, func(s DeliveryState) bool { return !slices.Contains(of, s) })
+	}
 	switch {
-	case slices.Contains(Exceptions, state):
-		f.States = StatesOf(state)
-	case state == DeliveryPending, state == DeliveryInFlight:
+	case only(Exceptions...):
+		f.States = states
+	case only(DeliveryPending, DeliveryInFlight):
 		f.After = max(f.After, q.First-1)
 	}
 	page, more, err := l.Store.Delivered(ctx, f)
@@ -110,7 +117,7 @@ func (l DeliveryLister) of(ctx context.Context, q Queue, state DeliveryState, af
 		return nil, 0, false, err
 	}
 	for _, one := range l.taken(d, page) {
-		if state == "" || slices.Contains(StatesOf(state), one.State) {
+		if states == nil || slices.Contains(states, one.State) {
 			found = append(found, one)
 		}
 	}
@@ -143,7 +150,7 @@ func (l DeliveryLister) Find(ctx context.Context, id string) (Delivery, error) {
 	if _, err := FindDestination(ctx, l.Store, name.Destination()); err != nil {
 		return Delivery{}, err
 	}
-	found, _, _, err := l.of(ctx, Queue{Name: name}, "", seq-1, 1)
+	found, _, _, err := l.of(ctx, Queue{Name: name}, nil, seq-1, 1)
 	if err == nil && (len(found) == 0 || found[0].Event.Place != seq) {
 		err = ErrNotFound
 	}

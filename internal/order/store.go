@@ -211,16 +211,17 @@ type OrderFilter struct {
 	Prefix      string      // of the number
 	Locks       []LockState // that one of its locks has
 	Sort        OrderSort
+	RefundUpTo  time.Time
 	After       int64   // ID: where the page before ended, by ID and by Newest
-	Behind      *Behind // the same by Number and by Unchanged
+	Behind      *Behind // the same otherwise
 	Limit       int
 }
 
 // Behind is the last order of a page.
 type Behind struct {
-	Number    string
-	UpdatedAt time.Time
-	ID        int64
+	Number string    // by Number
+	At     time.Time // of its last change by Unchanged, of its refund by Refund
+	ID     int64
 }
 
 // OrderSort is how orders are sorted.

@@ -70,11 +70,14 @@ func testOrderSorts(t *testing.T, db database) {
 				break
 			}
 			paged = append(paged, page...)
-			f.After, f.Behind = page[0].ID, &order.Behind{Number: page[0].Number, UpdatedAt: page[0].UpdatedAt, ID: page[0].ID}
+			f.After, f.Behind = page[0].ID, &order.Behind{Number: page[0].Number, At: page[0].UpdatedAt, ID: page[0].ID}
 		}
 		if got, want := numbersOf(paged), numbersOf(list(order.OrderFilter{Sort: sort, Stage: order.Transferred, Limit: 10})); got != want {
 			t.Errorf("sort %d: page by page %s, at once %s", sort, got, want)
 		}
+	}
+	if rest := list(order.OrderFilter{Sort: order.ByRefund, Behind: &order.Behind{At: clock.Add(-time.Hour + order.RefundAfter), ID: 1 << 40}, Limit: 10}); numbersOf(rest) != "77" {
+		t.Errorf("behind the first refund: %s", numbersOf(rest))
 	}
 	counts, err := s.Stages(t.Context(), now.Add(time.Minute))
 	if err != nil {
@@ -226,7 +229,7 @@ func testNearAlerts(t *testing.T, db database) {
 		return numbers
 	}
 	commit(t, s, suningOrder("1", "x", now, order.Card, order.Physical, order.Gift), suningOrder("2", "x", now, order.Card))
-	*clock = now.Add(order.RefundAfter - 20*time.Minute)
+	*clock = now.Add(order.RefundAfter - 20*time.Minute - time.Millisecond)
 	if got := look(false); got != nil {
 		t.Fatalf("too early: %v", got)
 	}

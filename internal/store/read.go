@@ -73,9 +73,11 @@ func (l *ledger) Orders(ctx context.Context, f order.OrderFilter) (orders []*ord
 	w.add(f.After > 0 && f.Sort == order.ByID, "id > ?", f.After)
 	w.add(f.After > 0 && f.Sort == order.ByNewest, "id < ?", f.After)
 	w.add(f.Sort == order.ByRefund, "refund_due IS NOT NULL")
+	w.add(!f.RefundUpTo.IsZero(), "refund_due <= ?", f.RefundUpTo.UnixMilli())
 	if b := f.Behind; b != nil {
 		w.add(f.Sort == order.ByNumber, "(number, id) > (?, ?)", b.Number, b.ID)
-		w.add(f.Sort == order.ByUnchanged, "(updated_at, id) > (?, ?)", b.UpdatedAt.UnixMilli(), b.ID)
+		w.add(f.Sort == order.ByUnchanged, "(updated_at, id) > (?, ?)", b.At.UnixMilli(), b.ID)
+		w.add(f.Sort == order.ByRefund, "(refund_due, id) > (?, ?)", b.At.UnixMilli(), b.ID)
 	}
 	w.add(f.Key.Number != "", "number = ?", f.Key.Number)
 	w.add(f.Key.Platform != "", "platform = ?", f.Key.Platform)

@@ -42,7 +42,9 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button.copy");
     if (!button) return;
-    const text = document.getElementById(button.dataset.copy).textContent;
+    const source = document.getElementById(button.dataset.copy);
+    const text = source.textContent;
+    getSelection().selectAllChildren(source); // for who copies by hand: not every page may write to the clipboard
     const done = () => { button.classList.add("done"); setTimeout(() => button.classList.remove("done"), 1500); };
     if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => {});
   });
