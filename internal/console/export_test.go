@@ -2,6 +2,9 @@ package console
 
 import "slices"
 
+// MostImported is how many orders the page says an import may have.
+const MostImported = mostImported
+
 // AppFields and DestinationFields name what the forms have.
 func AppFields() []string         { return names(newAppFields, appFields) }
 func DestinationFields() []string { return names(newDestinationFields, destinationFields) }

@@ -148,6 +148,9 @@ func TestDestinations(t *testing.T) {
 // said here.
 func TestFormsAreWhole(t *testing.T) {
 	t.Parallel()
+	if console.MostImported != apply.MaxOrders {
+		t.Errorf("an import has at most %d orders, the page says %d", apply.MaxOrders, console.MostImported)
+	}
 	for _, c := range []struct {
 		form  []string
 		of    reflect.Type

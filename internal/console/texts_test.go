@@ -3,6 +3,7 @@ package console
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"text/template/parse"
+	"time"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -247,5 +249,28 @@ func TestAssetsAreThoseOfNpm(t *testing.T) {
 		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != row[2] {
 			t.Errorf("%s is not the file that README.md names: %x", row[1], sum)
 		}
+	}
+}
+
+// docs/console.md says the numbers that the code goes by.
+func TestGuideSaysTheNumbers(t *testing.T) {
+	t.Parallel()
+	guide, err := os.ReadFile("../../docs/console.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := map[int]string{5: "five"}
+	for _, want := range []string{
+		fmt.Sprintf("A session lasts %d hours", sessionTime/time.Hour),
+		fmt.Sprintf("After %s wrong tokens an address may try once in %d seconds", words[maxAttempts], attemptEvery/time.Second),
+		"at most " + groupDigits(mostImported) + " orders",
+		"The last " + groupDigits(order.KeptRefused),
+	} {
+		if !strings.Contains(string(guide), want) {
+			t.Errorf("docs/console.md does not say: %s", want)
+		}
+	}
+	if text := "The last " + groupDigits(order.KeptRefused) + ", in memory."; texts[text] == "" {
+		t.Errorf("the page of refused calls does not say: %s", text)
 	}
 }

@@ -1,7 +1,9 @@
 package dispatch_test
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/ordergate/ordergate/internal/order"
@@ -36,6 +38,9 @@ func TestDeadDeliveriesRaiseAlerts(t *testing.T) {
 				want := map[string]string{"delivery": "oms:2", "destination": "oms", "api": "taobao.qimen.event.produce", "attempts": "10", "held": map[order.OnDead]string{order.OnDeadHold: "true"}[onDead]}
 				if want["held"] == "" {
 					want["held"] = "false"
+				}
+				if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(slices.Values(order.OwnEventRows[slices.IndexFunc(order.OwnEventRows, func(row order.OwnEvent) bool { return row.Name == order.AlertDeliveryDead })].Params))) {
+					t.Errorf("the alert has the parameters %v, which are not those that are listed", names)
 				}
 				for name, value := range want {
 					if got[name] != value {

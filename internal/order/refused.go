@@ -33,8 +33,8 @@ type RefusedCall struct {
 	Reverse bool // it came to a path of Qimen's own reverse calls
 }
 
-// keptRefused is how many refused calls are kept.
-const keptRefused = 1000
+// KeptRefused is how many refused calls are kept.
+const KeptRefused = 1000
 
 // RefusedCalls keeps the last refused calls in memory. The zero value is empty.
 type RefusedCalls struct {
@@ -49,11 +49,11 @@ func (r *RefusedCalls) Add(c RefusedCall) {
 	defer r.mu.Unlock()
 	r.n++
 	c.N = r.n
-	if len(r.calls) < keptRefused {
+	if len(r.calls) < KeptRefused {
 		r.calls = append(r.calls, c)
 		return
 	}
-	r.calls[int((c.N-1)%keptRefused)] = c
+	r.calls[int((c.N-1)%KeptRefused)] = c
 }
 
 // List lists those before a number, the newest first; 0: from the newest on.
@@ -64,7 +64,7 @@ func (r *RefusedCalls) List(before int64, limit int, want func(*RefusedCall) boo
 		before = r.n + 1
 	}
 	for n := min(before-1, r.n); n > r.n-int64(len(r.calls)); n-- {
-		c := &r.calls[int((n-1)%keptRefused)]
+		c := &r.calls[int((n-1)%KeptRefused)]
 		if !want(c) {
 			continue
 		}
@@ -83,5 +83,5 @@ func (r *RefusedCalls) Get(n int64) (RefusedCall, error) {
 	if n < 1 || n > r.n || n <= r.n-int64(len(r.calls)) {
 		return RefusedCall{}, ErrNotFound
 	}
-	return r.calls[int((n-1)%keptRefused)], nil
+	return r.calls[int((n-1)%KeptRefused)], nil
 }

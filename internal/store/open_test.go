@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -149,6 +150,19 @@ func TestListsUseTheirIndexes(t *testing.T) {
 	}
 }
 
+// asListed compares an event's parameters with those that the documents list.
+func asListed(t *testing.T, e *order.Event) {
+	t.Helper()
+	values, err := e.Values()
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(order.OwnEventRows, func(row order.OwnEvent) bool { return row.Name == e.API })
+	if got, want := slices.Sorted(maps.Keys(values)), slices.Sorted(slices.Values(order.OwnEventRows[i].Params)); !slices.Equal(got, want) {
+		t.Errorf("%s has the parameters %v, and lists %v", e.API, got, want)
+	}
+}
+
 // An order that gets stuck is told of once, whoever looks and however often; one that
 // moves before is not.
 func testStuckAlerts(t *testing.T, db database) {
@@ -169,6 +183,7 @@ func testStuckAlerts(t *testing.T, db database) {
 		}
 		var numbers []string
 		for _, e := range events {
+			asListed(t, e)
 			numbers = append(numbers, e.Order.Number)
 		}
 		return strings.Join(numbers, " ")
@@ -224,6 +239,7 @@ func testNearAlerts(t *testing.T, db database) {
 			t.Fatal(err)
 		}
 		for _, e := range events {
+			asListed(t, e)
 			numbers = append(numbers, e.Order.Number+":"+strings.Join(e.Lines, ","))
 		}
 		return numbers
