@@ -423,7 +423,7 @@ func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	inner := http.NewServeMux()
 	within.Register(inner)
 	mux.Handle("/", (&console.Server{
-		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.key.Mark,
+		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.markSession,
 		Refused: g.refused, Counts: g.metrics.refusedCalls, Meter: g.meter, Clock: time.Now, Log: g.log, Version: version,
 		Injections: g.injections, Demo: g.cmd.Demo, StuckAfter: g.cmd.AlertStuck, Shared: g.shared,
 	}).Handler())
@@ -431,6 +431,15 @@ func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", g.ready)
 	return mux
+}
+
+// markSession marks a session of the console: another key or another token ends it.
+func (g *gateway) markSession(text string) [32]byte {
+	token := g.tokenHash
+	if token == "" {
+		token = secret.Hash(string(g.token))
+	}
+	return g.key.Mark(token + " " + text)
 }
 
 // observe counts a call.

@@ -101,9 +101,11 @@ func (s *Server) addApp(v *visit) (any, error) {
 	return v.done("/apps/"+escape(key), "Saved.")
 }
 
-// form is what the browser sent; nothing when that cannot be read.
+// form is what the browser sent. What cannot be read whole is nothing at all.
 func (v *visit) form() url.Values {
-	_ = v.ParseForm()
+	if v.ParseForm() != nil {
+		return url.Values{}
+	}
 	return v.PostForm
 }
 

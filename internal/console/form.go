@@ -81,6 +81,9 @@ func (f field) read(object map[string]any) string {
 		}
 		return ""
 	case []any:
+		if len(v) == 0 {
+			return noneAtAll
+		}
 		items := make([]string, len(v))
 		for i, item := range v {
 			text, ok := item.(string)
@@ -102,11 +105,15 @@ func (f field) read(object map[string]any) string {
 	return ""
 }
 
+// fieldsOfForm is the name by which a form says which fields it has: of a flag that is not
+// ticked nothing else is sent.
+const fieldsOfForm = "has"
+
 // fill changes an object of the management API as a form says. What the form does not have
 // stays.
 func fill(l language, fields []field, object map[string]any, form url.Values) error {
 	for _, f := range fields {
-		if f.Kind == secretField && form.Get(f.Name) == "" {
+		if !slices.Contains(form[fieldsOfForm], f.Name) || f.Kind == secretField && form.Get(f.Name) == "" {
 			continue
 		}
 		value, err := f.parse(l, form.Get(f.Name))

@@ -196,6 +196,9 @@ func (g *gateway) page(path string, headers ...string) string {
 // post sends a form and returns where the browser is sent, or the page and its status.
 func (g *gateway) post(path string, form url.Values) (to string, status int, page string) {
 	g.t.Helper()
+	if form != nil && !form.Has("has") { // as a whole form says it
+		form["has"] = console.FormFields()
+	}
 	response := g.do(http.MethodPost, path, form)
 	return response.Header.Get("Location"), response.StatusCode, body(g.t, response)
 }
@@ -230,9 +233,9 @@ func body(t *testing.T, r *http.Response) string {
 
 func holds(t *testing.T, where, page string, wants ...string) {
 	t.Helper()
-	_, content, _ := strings.Cut(html.UnescapeString(page), "<main")
-	if content == "" {
-		content = page
+	content := html.UnescapeString(page)
+	if _, main, ok := strings.Cut(content, "<main"); ok {
+		content = main
 	}
 	for _, want := range wants {
 		if !strings.Contains(content, want) {

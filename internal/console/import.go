@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -74,9 +75,15 @@ func (s *Server) importOrders(v *visit) (any, error) {
 		return p, nil
 	}
 	body, at := data, ndjsonLines(data)
+	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+		at = arrayLines(data)
+	}
 	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
 		var orders []map[string]any
-		if orders, at, p.Lines = readCSV(data, v.language); p.Lines == nil {
+		if orders, at, p.Lines = readCSV(data, v.language); p.Lines == nil && len(orders) == 0 {
+			p.Lines = []lineProblem{{1, v.say("There is no row below the names of the columns.")}}
+		}
+		if p.Lines == nil {
 			if body, err = json.Marshal(orders); err != nil {
 				return nil, err
 			}
@@ -103,6 +110,9 @@ func (s *Server) importOrders(v *visit) (any, error) {
 	return p, nil
 }
 
+// marks are what stands before a text in UTF-16.
+var marks = map[unicode.Endianness][]byte{unicode.LittleEndian: {0xff, 0xfe}, unicode.BigEndian: {0xfe, 0xff}}
+
 // readUpload reads the file of a form, or the text beside it.
 func readUpload(r *http.Request) ([]byte, error) {
 	if err := r.ParseMultipartForm(maxForm); err != nil && !errors.Is(err, http.ErrNotMultipart) {
@@ -118,6 +128,11 @@ func readUpload(r *http.Request) ([]byte, error) {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("nothing was sent")
+	}
+	for _, order := range []unicode.Endianness{unicode.LittleEndian, unicode.BigEndian} { // "Unicode text" of spreadsheets
+		if text, err := unicode.UTF16(order, unicode.ExpectBOM).NewDecoder().Bytes(data); err == nil && bytes.HasPrefix(data, marks[order]) {
+			return text, nil
+		}
 	}
 	if !utf8.Valid(data) { // as Excel saves it in China
 		if text, err := simplifiedchinese.GB18030.NewDecoder().Bytes(data); err == nil {
@@ -146,6 +161,24 @@ func lineOf(location string, at [][]int) int {
 	return at[o][0]
 }
 
+// arrayLines are the lines on which the orders of a JSON array begin.
+func arrayLines(data []byte) (at [][]int) {
+	d := json.NewDecoder(bytes.NewReader(data))
+	if _, err := d.Token(); err != nil {
+		return nil
+	}
+	for d.More() {
+		rest := data[d.InputOffset():]
+		begins := len(data) - len(bytes.TrimLeft(rest, ", \t\r\n"))
+		at = append(at, []int{1 + bytes.Count(data[:begins], []byte("\n"))})
+		var skipped json.RawMessage
+		if d.Decode(&skipped) != nil {
+			return at
+		}
+	}
+	return at
+}
+
 // ndjsonLines are the lines on which the orders of an NDJSON stand.
 func ndjsonLines(data []byte) (at [][]int) {
 	number := 0
@@ -161,7 +194,6 @@ func ndjsonLines(data []byte) (at [][]int) {
 // each order stands, and behind it those of its lines.
 func readCSV(data []byte, l language) (orders []map[string]any, at [][]int, problems []lineProblem) {
 	r := csv.NewReader(bytes.NewReader(data))
-	r.TrimLeadingSpace = true
 	first, _, _ := bytes.Cut(data, []byte("\n"))
 	for _, comma := range ";\t" { // as spreadsheets save it in other countries, and as they copy it
 		if bytes.ContainsRune(first, comma) && !bytes.ContainsRune(first, ',') {
@@ -204,6 +236,13 @@ func readCSV(data []byte, l language) (orders []map[string]any, at [][]int, prob
 			i = len(orders)
 			places[key] = i
 			orders, at = append(orders, o), append(at, []int{line})
+		}
+		for name, value := range o {
+			if stands, given := orders[i][name]; !given {
+				orders[i][name] = value
+			} else if stands != value && name != "lines" {
+				problems = append(problems, lineProblem{line, l.say("%s differs from that of the order's line %d.", name, at[i][0])})
+			}
 		}
 		if item != nil {
 			lines, _ := orders[i]["lines"].([]map[string]any)

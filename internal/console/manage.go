@@ -55,6 +55,9 @@ func (s *Server) manage(ctx context.Context, method, path string, send, receive 
 	r.Header.Set("Authorization", "Bearer console") // who asks has logged in
 	a := newAnswer()
 	s.Manage.ServeHTTP(a, r)
+	if a.status >= http.StatusMultipleChoices && a.status < http.StatusBadRequest { // a name that a path cannot hold
+		return &problem{Status: http.StatusUnprocessableEntity, Detail: "this cannot be a name: " + path}
+	}
 	if a.status >= http.StatusBadRequest {
 		p := &problem{}
 		if err := json.Unmarshal(a.body.Bytes(), p); err != nil || p.Detail == "" {
@@ -90,17 +93,23 @@ func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
 // SetReadDeadline is there for who asks for it: nothing is read here.
 func (a *answer) SetReadDeadline(time.Time) error { return nil }
 
-// rememberFor is how long what is counted over everything counts.
-const rememberFor = 5 * time.Second
+// What is counted over everything counts for a while. Then it is counted again, and a page
+// waits for that a moment if it has it a little old, and longer if it has it older.
+const (
+	rememberFor = 5 * time.Second
+	stale       = 30 * time.Second
+	waitFresh   = 100 * time.Millisecond
+	waitStale   = 3 * time.Second
+	giveUp      = time.Minute
+)
 
-// remembered is what is expensive to know and may be a little old: once it is known nobody
-// waits for it again.
+// remembered is what is expensive to know and may be a little old.
 type remembered[T any] struct {
 	mu    sync.Mutex
 	value T
 	known bool
 	at    time.Time
-	busy  bool
+	busy  chan struct{} // closed when it is known anew; nil: nobody finds it out
 }
 
 // get returns what is known, and has it found out when it is not known or old.
@@ -114,32 +123,41 @@ func (m *remembered[T]) get(ctx context.Context, find func(context.Context) (T, 
 		}
 		return value, err
 	}
-	if time.Since(m.at) > rememberFor && !m.busy {
-		m.busy = true
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			value, err := find(context.WithoutCancel(ctx))
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if m.busy = false; err == nil {
-				m.value, m.at = value, time.Now()
-			}
-		}()
-		m.mu.Unlock()
-		wait := time.NewTimer(freshWithin)
-		select { // what comes soon is shown
-		case <-done:
-		case <-wait.C:
-		}
-		wait.Stop()
-		m.mu.Lock()
+	age := time.Since(m.at)
+	if age <= rememberFor {
+		return m.value, nil
 	}
+	if m.busy == nil {
+		m.busy = make(chan struct{})
+		go m.refresh(context.WithoutCancel(ctx), find)
+	}
+	busy, wait := m.busy, time.NewTimer(waitFresh)
+	if age > stale {
+		wait.Reset(waitStale)
+	}
+	m.mu.Unlock()
+	select {
+	case <-busy:
+	case <-wait.C:
+	case <-ctx.Done():
+	}
+	wait.Stop()
+	m.mu.Lock()
 	return m.value, nil
 }
 
-// freshWithin is how long a page waits for what it also has old.
-const freshWithin = 100 * time.Millisecond
+func (m *remembered[T]) refresh(ctx context.Context, find func(context.Context) (T, error)) {
+	ctx, cancel := context.WithTimeout(ctx, giveUp)
+	defer cancel()
+	value, err := find(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.value, m.at = value, time.Now()
+	}
+	close(m.busy)
+	m.busy = nil
+}
 
 // escape writes a part of a path.
 func escape(part string) string { return url.PathEscape(part) }

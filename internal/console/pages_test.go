@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
@@ -217,6 +218,19 @@ func TestImport(t *testing.T) {
 	if to, _, page := g.post("/orders/import", url.Values{"text": {"number\n905\n"}}); to == "" {
 		t.Errorf("pasted: %s", page)
 	}
+	if to, status, page := g.upload([]byte("number\tseller\tbuyer\tpaid_at\tline\n906\ts\t\t\t1\n906\ts\tbob\t2024-06-18 11:00:00\t2\n907\ts\t\t\t\n")); to == "" {
+		t.Errorf("tabs: %d %s", status, page)
+	}
+	if o := number("906"); len(o) != 1 || o[0].Buyer != "bob" || o[0].PaidAt.IsZero() || len(o[0].Lines) != 2 {
+		t.Errorf("what a later row adds is lost: %+v", o)
+	}
+	utf16, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String("订单号\t买家\n908\t张三\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to, status, page := g.upload([]byte(utf16)); to == "" || number("908")[0].Buyer != "张三" {
+		t.Errorf("Unicode text: %d %s", status, page)
+	}
 	for name, c := range map[string]struct {
 		file  string
 		wants []string
@@ -230,6 +244,9 @@ func TestImport(t *testing.T) {
 		"truth":        {"number,line,accepts_failure\n990,1,perhaps\n", []string{"line 2:", "perhaps"}},
 		"json":         {"{\"number\":\"990\",\"platform\":\"taobao\"}\n{\"number\":\"991\",\"colour\":\"red\"}\n", []string{"line 2", "colour"}},
 		"json value":   {"{\"number\":\"990\",\"platform\":\"taobao\"}\n\n{\"number\":\"991\",\"platform\":\"taobao\",\"lines\":[{\"number\":\"1\",\"kind\":\"gold\"}]}\n", []string{"line 3:", "kind"}},
+		"json array":   {"[\n {\"number\":\"990\",\n  \"platform\":\"taobao\"},\n {\"number\":\"\",\"platform\":\"taobao\"}\n]", []string{"line 4:", "number"}},
+		"contradicts":  {"number,buyer,line\n990,alice,1\n990,bob,2\n", []string{"line 3: buyer differs from that of the order's line 2."}},
+		"only a head":  {"number,line\n", []string{"line 1:", "no row"}},
 		"empty":        {"", []string{"Choose a file"}},
 	} {
 		to, status, page := g.upload([]byte(c.file))
@@ -280,8 +297,8 @@ func TestTry(t *testing.T) {
 			t.Errorf("%s: %d", name, status)
 		}
 	}
-	if r := g.do(http.MethodPost, "/faults", url.Values{"name": {"drop"}, "drop_after_apply": {"on"}, "times": {"1"}}); r.Header.Get("Location") != "/faults?did=Saved." {
-		t.Fatalf("fault: %s", body(t, r))
+	if to, _, page := g.post("/faults", url.Values{"name": {"drop"}, "drop_after_apply": {"on"}, "times": {"1"}}); to != "/faults?did=Saved." {
+		t.Fatalf("fault: %s", page)
 	}
 	holds(t, "faults", g.page("/faults"), "drop", "0 / 1")
 	_, _, page = g.post("/apis/"+contract.EventProduce.Method, form)

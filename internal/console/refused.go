@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -49,24 +48,18 @@ func (s *Server) refusedCall(v *visit) (any, error) {
 		return nil, err
 	}
 	raw := rawRequest(call)
-	p := refusedPage{RefusedCall: call, Raw: wire.Mask(raw)}
+	p := refusedPage{RefusedCall: call, Raw: wire.Present(raw, call.Reverse)}
 	app, err := s.Store.App(v.Context(), call.App)
 	if p.Known = err == nil; !p.Known || call.Cut {
 		return p, nil
 	}
-	p.Finding, _ = v.language.explain([]byte(raw), call.Reverse, app.Secrets(call.At), call.At) // what cannot be read is not explained
+	p.Finding, _ = v.language.explain(raw, call.Reverse, app.Secrets(call.At), call.At) // what cannot be read is not explained
 	return p, nil
 }
 
-// rawRequest writes a refused call as it came.
-func rawRequest(c order.RefusedCall) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\nHost: %s\n", c.Verb, c.URI, c.Host)
-	var head strings.Builder
-	_ = c.Header.WriteSubset(&head, map[string]bool{"Transfer-Encoding": true, "Content-Length": true}) // to memory
-	b.WriteString(strings.ReplaceAll(head.String(), "\r\n", "\n"))
-	fmt.Fprintf(&b, "Content-Length: %d\n\n%s", len(c.Body), c.Body)
-	return b.String()
+// rawRequest writes a refused call as it came, as far as it is kept.
+func rawRequest(c order.RefusedCall) []byte {
+	return fmt.Appendf(nil, "%sContent-Length: %d\n\n%s", c.Head, len(c.Body), c.Body)
 }
 
 // finding is what an examined request came to.

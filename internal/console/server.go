@@ -23,7 +23,7 @@ type Server struct {
 	// URL is where callers reach the protocol port.
 	URL     string
 	Accepts func(token string) bool    // whether a token is the admin token
-	Mark    func(text string) [32]byte // a keyed MAC, which no restart and no other node changes: it marks sessions
+	Mark    func(text string) [32]byte // a keyed MAC, which changes with the admin token and with nothing else: it marks sessions
 	Refused *order.RefusedCalls
 	Counts  func() map[string]int64 // of refused calls since the start, by code
 	Meter   *Meter

@@ -1,10 +1,13 @@
 package console_test
 
 import (
+	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,9 +100,47 @@ func TestApps(t *testing.T) {
 	if to, _, page := g.post("/apps/new%2Fapp", url.Values{"do": {"drop-session"}, "id": {"3"}}); to == "" {
 		t.Errorf("session: %s", page)
 	}
+	// Who may do nothing may do nothing after the form is saved as it stands, nor after a
+	// form of an older page, or half of one.
+	nothing := `{"protocol":"top","methods":[],"topics":[],"ip_allow":["10.0.0.0/8"],"options":{}}`
+	w := httptest.NewRecorder()
+	g.console.Manage.ServeHTTP(w, withToken(httptest.NewRequest(http.MethodPut, "/v1/apps/new%2Fapp", strings.NewReader(nothing))))
+	if w.Code != http.StatusOK {
+		t.Fatal(w.Body)
+	}
+	entered := url.Values{"do": {"save"}}
+	for _, f := range regexp.MustCompile(`(?s)name="has" value="([^"]+)">\s*<label[^>]*>[^<]*(?:<[^>]*>[^<]*)?</label>\s*<(textarea|input)[^>]*?(?: value="([^"]*)"[^>]*|)>([^<]*)`).FindAllStringSubmatch(g.page("/apps/new%2Fapp"), -1) {
+		entered.Add("has", f[1])
+		entered.Set(f[1], html.UnescapeString(f[3]+map[bool]string{true: f[4]}[f[2] == "textarea"]))
+	}
+	for _, form := range []url.Values{entered, {"do": {"save"}, "name": {"half"}}, {"do": {"save"}, "has": {"name"}, "name": {"half"}}} {
+		response := g.do(http.MethodPost, "/apps/new%2Fapp", form)
+		if response.StatusCode != http.StatusSeeOther {
+			t.Errorf("%v: %s", form, body(t, response))
+		}
+		if a = app(); a.Methods == nil || len(*a.Methods) > 0 || a.Topics == nil || len(*a.Topics) > 0 || len(a.IPAllow) != 1 {
+			t.Errorf("saved from %v: %+v", form, a)
+		}
+	}
+	if entered.Get("methods") != "-" || entered.Get("ip_allow") != "10.0.0.0/8" {
+		t.Errorf("the form has %v", entered)
+	}
+	if r := g.send(http.MethodPost, "/apps/new%2Fapp", "application/x-www-form-urlencoded", strings.NewReader("do=save&has=methods&methods=%zz")); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("a broken form: %s", r.Status)
+	}
+	for _, name := range []string{".", ".."} {
+		if to, status, _ := g.post("/apps", url.Values{"key": {name}, "protocol": {"top"}, "secret": {"s"}}); to != "" || status != http.StatusUnprocessableEntity {
+			t.Errorf("an app named %s: %d to %s", name, status, to)
+		}
+	}
 	if to, _, page := g.post("/apps/new%2Fapp", url.Values{"do": {"delete"}}); to != "/apps?did=Deleted." {
 		t.Errorf("delete: %s", page)
 	}
+}
+
+func withToken(r *http.Request) *http.Request {
+	r.Header.Set("Authorization", "Bearer any")
+	return r
 }
 
 // A destination is made, tried, changed, given another secret, replayed to, and deleted.
@@ -138,6 +179,12 @@ func TestDestinations(t *testing.T) {
 	}
 	if _, status, _ := g.post("/destinations", url.Values{"name": {"oms"}, "kind": {"webhook"}, "url": {"https://a.example"}}); status != http.StatusConflict {
 		t.Errorf("made twice: %d", status)
+	}
+	if to, _, page := g.post("/destinations/oms", url.Values{"do": {"save"}, "kind": {"webhook"}, "url": {"https://oms.example/"}, "apis": {"-"}, "sellers": {"-"}}); to == "" {
+		t.Fatal(page)
+	}
+	if got := d(); got.APIs == nil || got.Sellers == nil || got.Platforms != nil {
+		t.Errorf("a destination of nothing takes everything: %+v", got)
 	}
 	if to, _, page := g.post("/destinations/oms", url.Values{"do": {"delete"}}); to != "/destinations?did=Deleted." {
 		t.Errorf("delete: %s", page)

@@ -108,7 +108,7 @@ var texts = map[string]string{
 	"The buyer's nick": "买家昵称", "The buyer's open uid": "买家 OpenUID", "yyyy-MM-dd HH:mm:ss in GMT+8, or RFC 3339": "GMT+8 的 yyyy-MM-dd HH:mm:ss，或 RFC 3339", "Number of the line or sub order": "行号或子订单号",
 	"physical, recharge, card or gift": "physical 实物、recharge 充值、card 卡密、gift 礼品", "Number or decimal text": "数字或小数文本", "A line moves only when this is given": "给出时才改变行的状态", "Of the line": "行的供应商编码", "Suning: true or false: whether 210 is accepted": "苏宁：true 或 false，是否接受 210",
 
-	"This is no JSON: %s": "这不是 JSON：%s", "This is no number.": "这不是数字。", "accepts_failure: %q is neither true nor false.": "accepts_failure：%q 既不是 true 也不是 false。", "The number of the line is missing.": "缺少行号。",
+	"%s differs from that of the order's line %d.": "%s 与该订单第 %d 行的不一致。", "There is no row below the names of the columns.": "列名下面没有数据行。", "This is no JSON: %s": "这不是 JSON：%s", "This is no number.": "这不是数字。", "accepts_failure: %q is neither true nor false.": "accepts_failure：%q 既不是 true 也不是 false。", "The number of the line is missing.": "缺少行号。",
 
 	// Events.
 	"Came in": "随批量到达", "Parameters": "参数", "Work order": "工单", "Somebody decides about it, or said no: it is delivered to nobody.": "有人正在决定或已拒绝：不投递给任何目的地。",

@@ -2,8 +2,10 @@ package intake
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -46,25 +48,70 @@ func watch(r *http.Request) (done func()) {
 	}
 }
 
-// keepRefused keeps a call that was refused, for people.
+// keptHead is how much of a refused call's line and headers is kept, in bytes, and keptText
+// how much of each text about it.
+const (
+	keptHead = 8 << 10
+	keptText = 300
+)
+
+// keepRefused keeps a call that was refused, for people. Nothing of it may hold on to the
+// memory that the call was read into.
 func (c *call) keepRefused(refused *contract.Refused, err error) {
 	if c.server.Refused == nil {
 		return
 	}
 	kept := order.RefusedCall{
-		At: c.now, ID: c.id, Method: clip(c.method), App: clip(c.key), From: c.http.RemoteAddr,
-		Code: refused.Code, Sub: refused.SubCode, Text: refused.Text, Reason: err.Error(), Advice: refused.Advice(),
-		Verb: c.http.Method, URI: strings.Clone(c.http.RequestURI), Host: c.http.Host, Header: c.http.Header,
+		At: c.now, ID: c.id, Method: copied(c.method), App: copied(c.key), From: c.http.RemoteAddr,
+		Code: copied(refused.Code), Sub: copied(refused.SubCode), Text: copied(refused.Text), Reason: copied(err.Error()), Advice: refused.Advice(),
 		Reverse: path.Clean("/"+c.http.URL.Path) == wire.SPIPath,
 	}
 	if refused.SubText != "" {
-		kept.Text += ": " + refused.SubText
+		kept.Text += ": " + copied(refused.SubText)
 	}
 	if c.rule.API != nil && c.request != nil {
-		kept.Order, _ = c.rule.API.OrderID(c.request)
+		number, _ := c.rule.API.OrderID(c.request)
+		kept.Order = copied(number)
 	}
+	kept.Head, kept.Cut = head(c.http)
 	if b, ok := c.http.Body.(*seenBody); ok {
-		kept.Body, kept.Cut = string(b.seen), b.cut
+		kept.Body, kept.Cut = string(b.seen), kept.Cut || b.cut
 	}
 	c.server.Refused.Add(kept)
+}
+
+// copied is a text of its own, of limited length.
+func copied(text string) string {
+	if len(text) > keptText {
+		return strings.ToValidUTF8(text[:keptText], "") + "…"
+	}
+	return strings.Clone(text)
+}
+
+// head writes a request's line and headers, as far as there is room; cut says that there
+// was none for all.
+func head(r *http.Request) (text string, cut bool) {
+	var b strings.Builder
+	line := func(text string) {
+		if b.Len()+len(text) > keptHead {
+			cut = true
+			return
+		}
+		b.WriteString(text)
+	}
+	uri := r.RequestURI
+	if len(uri) > keptHead*3/4 {
+		uri, cut = r.URL.EscapedPath(), true
+	}
+	line(r.Method + " " + uri + " HTTP/1.1\n")
+	line("Host: " + r.Host + "\n")
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		if name == "Transfer-Encoding" || name == "Content-Length" { // the body is kept as it was decoded
+			continue
+		}
+		for _, value := range r.Header[name] {
+			line(name + ": " + value + "\n")
+		}
+	}
+	return b.String(), cut
 }

@@ -18,9 +18,9 @@ type Destination struct {
 	Kind        DestinationKind `json:"kind"`
 	URL         string          `json:"url"`
 	AppKey      string          `json:"app_key,omitempty"`   // of TOP, Suning and Qimen: the merchant's app; of NATS: the user
-	APIs        []string        `json:"apis,omitempty"`      // methods, and names of Ordergate's own events; nil: every one that it can take
-	Platforms   []string        `json:"platforms,omitempty"` // nil: all
-	Sellers     []string        `json:"sellers,omitempty"`   // nil: all
+	APIs        []string        `json:"apis,omitzero"`       // methods, and names of Ordergate's own events; nil: every one that it can take
+	Platforms   []string        `json:"platforms,omitzero"`  // nil: all
+	Sellers     []string        `json:"sellers,omitzero"`    // nil: all
 	Wait        bool            `json:"wait,omitempty"`      // its answer is the caller's answer
 	Unordered   bool            `json:"unordered,omitempty"` // events of one order do not wait for each other
 	OnDead      OnDead          `json:"on_dead,omitempty"`

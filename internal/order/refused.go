@@ -1,7 +1,6 @@
 package order
 
 import (
-	"net/http"
 	"sync"
 	"time"
 
@@ -24,12 +23,9 @@ type RefusedCall struct {
 	Advice contract.Advice
 	Order  string // number, as far as it was known
 
-	Verb    string
-	URI     string
-	Host    string
-	Header  http.Header
+	Head    string // its line and headers
 	Body    string
-	Cut     bool // the body was longer
+	Cut     bool // not all of it is kept
 	Reverse bool // it came to a path of Qimen's own reverse calls
 }
 

@@ -5,7 +5,6 @@ import (
 	"iter"
 	"net/http"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,9 +85,9 @@ func mistakesOf[X any](trials []textTrial[X]) []Mistake {
 // all.
 func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*Finding, error) {
 	p.asReceived = true
-	open, shown := p.Open, func(document string) string { return document }
+	open := p.Open
 	if path.Clean("/"+r.URL.Path) == BatchPath {
-		open, shown = p.OpenBatch, maskSessions
+		open = p.OpenBatch
 	}
 	c, err := open(nowhere{}, r)
 	if err != nil {
@@ -97,7 +96,7 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 	method, _ := c.Get("method")
 	api, _ := contract.ByMethod(method)
 	digest, known := c.Digest()
-	f := &Finding{Signed: formula(digest, SignedText(api.Masked(c.Params), shown(c.Document)))}
+	f := &Finding{Signed: formula(digest, SignedText(maskParams(api, c.Params), shownDocument(c.Document)))}
 	got, given := c.Given("sign")
 	switch {
 	case c.Broken:
@@ -125,13 +124,6 @@ func (p TOP) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 		}
 	}
 	return f.is(UnknownMistake, ""), nil
-}
-
-var sessionInBatch = regexp.MustCompile(`\bsession=[^&\s]*`)
-
-// maskSessions masks what the calls of a batch hold.
-func maskSessions(document string) string {
-	return sessionInBatch.ReplaceAllString(document, "session="+contract.Masked)
 }
 
 func (f *Finding) is(m *Mistake, detail string) *Finding {

@@ -50,7 +50,8 @@ var masks = func() (all []*regexp.Regexp) {
 	return all
 }()
 
-// Mask masks the secrets in the text of a request, whether or not it is whole.
+// Mask masks the secrets in the text of a request or an answer that was made here. What
+// others have sent is for [Present]: it may write names as it likes.
 func Mask(text string) string {
 	for _, m := range masks {
 		text = m.ReplaceAllString(text, "${1}"+contract.Masked)

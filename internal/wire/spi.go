@@ -198,7 +198,7 @@ func (c *SPICall) Read() error {
 
 // Signed is the text that the signature covers, for logs: with the session masked.
 func (c *SPICall) Signed() string {
-	return c.text(SignedText(contract.OrderIntercept.Masked(c.signed()), ""))
+	return c.text(SignedText(maskParams(contract.OrderIntercept, c.signed()), ""))
 }
 
 // Lookup returns what the call says by a name: in its query, else in its body.

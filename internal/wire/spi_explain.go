@@ -27,7 +27,7 @@ func (p SPI) Explain(r *http.Request, secret contract.Secret, now time.Time) (*F
 		return nil, err
 	}
 	x := &spiExhibit{SPICall: c, secret: string(secret), signed: c.signed(), request: r}
-	f := &Finding{Signed: formula(MD5, c.Signed()+c.text(c.document))}
+	f := &Finding{Signed: formula(MD5, c.Signed()+shownDocument(c.text(c.document)))}
 	sign := c.Get("sign")
 	switch {
 	case contract.Blank(sign):
