@@ -423,7 +423,7 @@ func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
 	inner := http.NewServeMux()
 	within.Register(inner)
 	mux.Handle("/", (&console.Server{
-		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.markSession,
+		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.markSession, Caller: func(r *http.Request) netip.Addr { return intake.CallerAddress(r, g.proxies) },
 		Refused: g.refused, Counts: g.metrics.refusedCalls, Meter: g.meter, Clock: time.Now, Log: g.log, Version: version,
 		Injections: g.injections, Demo: g.cmd.Demo, StuckAfter: g.cmd.AlertStuck, Shared: g.shared,
 	}).Handler())

@@ -16,8 +16,7 @@ type deliveryList struct {
 	States       []order.DeliveryState
 	Deliveries   []order.Delivery
 	Next         string
-	Dead         int // that the filter would retry
-	FromSeq      string
+	Again        int // that the filter retries
 }
 
 var deliveryStates = []order.DeliveryState{order.DeliveryDead, order.DeliveryHeld, order.DeliveryRetrying, order.DeliveryInFlight, order.DeliveryPending, order.DeliveryDone}
@@ -51,10 +50,24 @@ func (s *Server) deliveries(v *visit) (any, error) {
 	owing, err := s.Store.Owing(ctx)
 	for _, o := range owing {
 		if query.Destination == "" || o.Destination == query.Destination {
-			list.Dead += o.Dead + o.Held
+			list.Again += againOf(list.Query.Get("state"), o)
 		}
 	}
 	return list, err
+}
+
+// againOf is how many deliveries the button retries that retries all of a filter: what is
+// dead, held ones included, unless the filter names another state that can be retried.
+func againOf(state string, o order.Owing) int {
+	switch order.DeliveryState(state) {
+	case order.DeliveryHeld:
+		return o.Held
+	case order.DeliveryRetrying:
+		return o.Retrying
+	case "", order.DeliveryDead:
+		return o.Dead + o.Held
+	}
+	return 0
 }
 
 // changeDeliveries retries deliveries: those that are ticked, or all that a filter finds.

@@ -114,8 +114,11 @@ func (s *Server) newEvents(v *visit) (any, error) {
 		v.status = http.StatusNoContent
 		return list, nil
 	}
-	list.Events, _, err = s.Store.Events(ctx, f)
-	list.Polled = true
+	var more bool
+	list.Events, more, err = s.Store.Events(ctx, f)
+	if list.Polled = true; more { // the page is read anew, with links to what does not fit
+		v.status, v.anew = http.StatusNoContent, true
+	}
 	return list, err
 }
 

@@ -161,6 +161,7 @@ func (g *gateway) send(method, path, contentType string, body io.Reader, headers
 	g.t.Helper()
 	r := httptest.NewRequestWithContext(g.t.Context(), method, "http://console"+path, body)
 	r.Header.Set("Content-Type", contentType)
+	r.Header.Set("Accept", "text/html")
 	for _, c := range g.cookies {
 		r.AddCookie(c)
 	}

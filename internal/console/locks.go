@@ -61,6 +61,12 @@ func (s *Server) locks(v *visit) (any, error) {
 	return list, nil
 }
 
+// toLocks leads who reads the page of a release again to the list.
+func (s *Server) toLocks(v *visit) (any, error) {
+	v.goTo = "/locks"
+	return nil, nil
+}
+
 func (s *Server) releaseLock(v *visit) (any, error) {
 	if err := v.failed(s.manage(v.Context(), http.MethodPost, "/v1/locks/"+escape(v.PathValue("id"))+"/release", nil, nil)); err != nil {
 		return nil, err

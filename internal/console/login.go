@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -59,12 +60,21 @@ func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value s
 }
 
 // askToLogIn sends who has not logged in to the form, and back afterwards.
-func (s *Server) askToLogIn(w http.ResponseWriter, r *http.Request) {
+func (s *Server) askToLogIn(w http.ResponseWriter, r *http.Request, known bool) {
+	htmx := r.Header.Get("HX-Request") != ""
+	if !htmx && !strings.Contains(r.Header.Get("Accept"), "text/html") { // no browser
+		if !known {
+			http.NotFound(w, r)
+			return
+		}
+		http.Error(w, "the console is for browsers that have logged in; programs use /v1 with Authorization: Bearer TOKEN, see /v1/openapi.json", http.StatusUnauthorized)
+		return
+	}
 	to := "/login"
-	if r.Method == http.MethodGet && r.URL.Path != "/" && r.Header.Get("HX-Request") == "" {
+	if r.Method == http.MethodGet && r.URL.Path != "/" && !htmx {
 		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
 	}
-	if r.Header.Get("HX-Request") != "" {
+	if htmx {
 		w.Header().Set("HX-Redirect", to)
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -100,12 +110,13 @@ func local(path string) string {
 func (s *Server) logIn(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	language := languageOf(r)
-	if wait := s.strikes.attempt(peer(r), s.Clock()); wait > 0 {
+	if wait := s.strikes.wait(s.peer(r), s.Clock()); wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
 		s.renderLogin(w, r, http.StatusTooManyRequests, language.say("Too many attempts. Try again in %d seconds.", int(wait/time.Second)+1))
 		return
 	}
 	if token := strings.TrimSpace(r.PostFormValue("token")); token == "" || !s.Accepts(token) {
+		s.strikes.strike(s.peer(r), s.Clock())
 		s.Log.Warn("console login refused", "from", r.RemoteAddr)
 		s.renderLogin(w, r, http.StatusUnauthorized, language.say("That is not the admin token. The gateway printed at its start where it is kept."))
 		return
@@ -123,8 +134,11 @@ func (s *Server) logOut(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
-// peer is who asks: the address of the connection, whatever it says of others.
-func peer(r *http.Request) string {
+// peer is who asks.
+func (s *Server) peer(r *http.Request) string {
+	if s.Caller != nil {
+		return s.Caller(r).String()
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		return r.RemoteAddr
@@ -147,22 +161,31 @@ type strikes struct {
 	over  map[string]time.Time // sessions that people have ended, until they end by themselves
 }
 
-// attempt is how long a peer has to wait before it may try; 0: it tries now.
-func (s *strikes) attempt(peer string, now time.Time) time.Duration {
+// wait is how long a peer has to wait before it may try again; 0: it may.
+func (s *strikes) wait(peer string, now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.peers == nil || len(s.peers) > maxPeers {
-		s.peers = map[string]*rate.Limiter{}
-	}
 	l := s.peers[peer]
-	if l == nil {
-		l = rate.NewLimiter(rate.Every(attemptEvery), maxAttempts)
-		s.peers[peer] = l
-	}
-	if l.AllowN(now, 1) {
+	if l == nil || l.TokensAt(now) >= 1 {
 		return 0
 	}
 	return time.Duration((1 - l.TokensAt(now)) / float64(l.Limit()) * float64(time.Second))
+}
+
+// strike counts a wrong attempt.
+func (s *strikes) strike(peer string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.peers) >= maxPeers { // who has not been wrong of late is forgotten
+		maps.DeleteFunc(s.peers, func(_ string, l *rate.Limiter) bool { return l.TokensAt(now) >= maxAttempts })
+	}
+	if s.peers == nil || len(s.peers) >= maxPeers {
+		s.peers = map[string]*rate.Limiter{}
+	}
+	if s.peers[peer] == nil {
+		s.peers[peer] = rate.NewLimiter(rate.Every(attemptEvery), maxAttempts)
+	}
+	s.peers[peer].AllowN(now, 1)
 }
 
 // end ends a session before its time.

@@ -62,7 +62,7 @@ func (s *Server) overview(v *visit) (any, error) {
 		return nil, err
 	}
 	for _, d := range o.Destinations {
-		o.Dead += d.Dead
+		o.Dead += d.Dead + d.Held
 		o.Held += d.Held
 	}
 	if o.Alerts, _, err = s.Store.Events(ctx, order.EventFilter{Own: true, Newest: true, Limit: 5}); err != nil {
@@ -163,7 +163,8 @@ type funnel struct {
 	Suning     funnelStep
 	Stage      order.State
 	Stuck      []*order.Order
-	More       string // where the list goes on
+	More       string // where the list of a stage goes on
+	Cut        bool   // there are more, of all stages
 	Refunds    []*order.Order
 	Now        time.Time
 }
@@ -217,7 +218,7 @@ const pageSize = 50
 
 // stuckOrders lists orders that are stuck: those of a stage, else the first ones of each.
 func (s *Server) stuckOrders(ctx context.Context, v *visit, f *funnel) error {
-	stages, limit := order.Open, pageSize/len(order.Open)
+	stages, limit := order.Open, pageSize
 	filter := order.OrderFilter{UpdatedUpTo: s.Clock().Add(-f.StuckAfter), Sort: order.ByUnchanged}
 	if f.Stage != "" {
 		stages, limit = []order.State{f.Stage}, pageSize
@@ -237,5 +238,8 @@ func (s *Server) stuckOrders(ctx context.Context, v *visit, f *funnel) error {
 		}
 	}
 	slices.SortStableFunc(f.Stuck, func(a, b *order.Order) int { return a.UpdatedAt.Compare(b.UpdatedAt) })
+	if f.Cut = len(f.Stuck) > pageSize; f.Cut {
+		f.Stuck = f.Stuck[:pageSize]
+	}
 	return nil
 }

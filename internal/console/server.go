@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -31,10 +32,11 @@ type Server struct {
 	Log     *slog.Logger
 	Version string
 
-	Injections *order.Injections // faults on demand; nil: this is no sandbox
-	Demo       bool              // its secrets are published
-	StuckAfter time.Duration     // how long an open order may be unchanged; 0: defaultStuck
-	Shared     bool              // other processes may share the store: what is in memory is this one's
+	Caller     func(*http.Request) netip.Addr // where a request comes from, behind proxies; nil: its peer
+	Injections *order.Injections              // faults on demand; nil: this is no sandbox
+	Demo       bool                           // its secrets are published
+	StuckAfter time.Duration                  // how long an open order may be unchanged; 0: defaultStuck
+	Shared     bool                           // other processes may share the store: what is in memory is this one's
 
 	totals  remembered[order.Totals]
 	stages  remembered[[]order.StageCount]
@@ -115,6 +117,7 @@ var pages = []page{
 	{"GET /work-orders", "work_orders", (*Server).workOrders},
 	{"GET /work-orders/{row}", "work_order", (*Server).workOrder},
 	{"GET /locks", "locks", (*Server).locks},
+	{"GET /locks/{id}/release", "locks", (*Server).toLocks},
 	{"POST /locks/{id}/release", "locks", (*Server).releaseLock},
 	{"GET /apps", "apps", (*Server).apps},
 	{"POST /apps", "apps", (*Server).addApp},
@@ -136,6 +139,7 @@ type visit struct {
 	language language
 	status   int    // of the answer; 0: 200
 	goTo     string // where the browser is sent instead of being answered
+	anew     bool   // it has to read its page again
 	problem  *problem
 }
 
@@ -169,7 +173,7 @@ func (s *Server) guarded(p page) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if !s.loggedIn(r) {
-			s.askToLogIn(w, r)
+			s.askToLogIn(w, r, p.template != "")
 			return
 		}
 		v := &visit{Request: r, server: s, language: languageOf(r)}
@@ -293,6 +297,9 @@ func (s *Server) write(w http.ResponseWriter, v *visit, name string, f frame) {
 		s.Log.Error("console page not rendered", "page", name, "error", err)
 		http.Error(w, v.say("That did not work"), http.StatusInternalServerError)
 		return
+	}
+	if v.anew {
+		w.Header().Set("HX-Refresh", "true")
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", string(v.language))

@@ -91,7 +91,7 @@ var texts = map[string]string{
 	"Add a destination": "添加目的地", "Refused, by code, since the start": "启动以来的拒绝（按代码）", "Calls": "调用",
 	"%s stuck": "%s 单卡住", "none stuck": "没有卡住", "out, or further": "已出库或之后", "all platforms": "所有平台", "Suning, waiting for shipment: %s": "苏宁待发货：%s",
 	"Automatic refund": "自动退款", "Refunded at": "退款时间", "No virtual line waits for its shipment.": "没有等待发货的虚拟商品。",
-	"Stuck": "卡住的订单", "Stuck: %s": "卡住的订单：%s", "Unchanged for longer than %s, the longest first.": "超过 %s 没有变化，最久的在前。", "All stages": "所有阶段", "Unchanged for": "未变化",
+	"Stuck": "卡住的订单", "Stuck: %s": "卡住的订单：%s", "Unchanged for longer than %s, the longest first.": "超过 %s 没有变化，最久的在前。", "All stages": "所有阶段", "There are more: choose a stage above.": "还有更多，请在上方选择阶段。", "Unchanged for": "未变化",
 
 	// Orders.
 	"Order number begins with": "订单号开头", "No order number begins with %s.": "没有以 %s 开头的订单号。", "No orders yet. They come with the first call about them, or by an import.": "还没有订单。首次调用或导入后就会出现。",
@@ -118,7 +118,7 @@ var texts = map[string]string{
 	"The last 1,000, in memory.": "内存中的最近 1,000 次。", "Refused call": "被拒调用", "Cut off.": "已截断。", "The body was too long to be kept: the signature cannot be examined.": "请求体过长未完整保存，无法检查签名。",
 
 	// Deliveries and destinations.
-	"Destination": "目的地", "Tick": "勾选", "Attempts": "尝试次数", "Next": "下次", "Try the ticked ones again": "重试勾选的", "Give the ticked ones up": "放弃勾选的", "Try all again that the filter finds (%d dead)": "重试筛选出的全部（%d 条死信）",
+	"Destination": "目的地", "Tick": "勾选", "Attempts": "尝试次数", "Next": "下次", "Try the ticked ones again": "重试勾选的", "Give the ticked ones up": "放弃勾选的", "Try all %d dead ones again": "重试全部 %d 条死信", "Try all %d again now": "立即重试全部 %d 条",
 	"The search may go on further along the log.": "可以继续沿日志查找。", "Nothing is ticked.": "没有勾选任何一条。",
 	"Its order waits for a person: try it again, or give it up, and the order's later events go on.": "该订单在等待人工：重试或放弃后，后续事件才会继续。",
 	"Try again": "重试", "Give up": "放弃", "Last attempts": "最近的尝试", "Took": "耗时", "None is kept: of what was delivered, only with keep_success.": "没有保存：成功的投递只在 keep_success 时保存。",
@@ -127,8 +127,8 @@ var texts = map[string]string{
 	"Delivers part of the log again, beside what is delivered now, in order, with the ids that the events had.": "按顺序、以原事件 id 重新投递日志的一部分，与当前投递并行。",
 	"From the place": "从位置", "or from the time": "或从时间", "up to the place": "到位置", "the end of the log now": "当前日志末尾", "What it is owed is forgotten.": "尚未投递的将不再投递。",
 	"Replace the secret": "替换密钥", "New secret": "新密钥", "Overlap": "重叠时间", "How long the old one counts, too": "旧密钥继续有效的时间", "Give a name.": "请填写名称。", "There is a destination %q already.": "目的地 %q 已存在。", "A place in the log is a number.": "日志位置是数字。",
-	"webhook: signed CloudEvents; top, suning: the same call to the platform; qimen: the reverse call to an ERP; nats: a stream": "webhook：带签名的 CloudEvents；top、suning：原样调用平台；qimen：反向调用 ERP;nats：流",
-	"App key": "App Key", "top, suning, qimen: the merchant's app; nats: the user": "top、suning、qimen：商家的应用；nats：用户名", "Secret": "密钥", "webhook: whsec_ and Base64; left empty, the present one stays": "webhook:whsec_ 加 Base64；留空则保持不变",
+	"webhook: signed CloudEvents; top, suning: the same call to the platform; qimen: the reverse call to an ERP; nats: a stream": "webhook：带签名的 CloudEvents；top、suning：原样调用平台；qimen：反向调用 ERP；nats：流",
+	"App key": "App Key", "top, suning, qimen: the merchant's app; nats: the user": "top、suning、qimen：商家的应用；nats：用户名", "Secret": "密钥", "webhook: whsec_ and Base64; left empty, the present one stays": "webhook：whsec_ 加 Base64；留空则保持不变",
 	"Session": "Session", "top, suning: the access token; left empty, the present one stays": "top、suning：访问令牌；留空则保持不变", "Methods and names of own events, one a line; - alone: none": "API 名与自有事件名，每行一个；只写 - 表示没有", "all that the kind can carry": "该类型支持的全部",
 	"Platforms": "平台", "Sellers": "卖家", "One a line; - alone: none": "每行一个；只写 - 表示没有", "Enabled": "启用", "Off: nothing is sent, and what is owed stays owed": "关闭：不发送，未投递的保留", "In order": "按顺序", "Later events of an order wait for the earlier ones": "同一订单的后续事件等待之前的事件",
 	"When one is dead": "出现死信时", "continue: the order's later events go on; hold: they wait for a person": "continue：后续事件继续；hold：等待人工处理", "Its answer is the caller's answer": "以它的应答作为调用方的应答", "Keep attempts that succeeded": "保留成功的尝试", "Timeout": "超时", "Such as 8s, at most 25s": "如 8s，最长 25s", "10s": "10s", "At a time": "并发数", "64": "64",
@@ -142,7 +142,7 @@ var texts = map[string]string{
 	"the old one counts until %s": "旧密钥有效至 %s", "Expires": "过期时间", "Calls by day": "每日调用", "of %s a day": "每日限额 %s", "Its events": "它的事件", "Its refused calls": "它的被拒调用", "Sessions": "Session", "Token": "令牌", "Add a session": "添加 Session", "Give the token.": "请填写令牌。", "Its sessions go with it; its events stay.": "它的 Session 一并删除；事件保留。",
 	"TOP: the seller of calls without a session": "TOP：无 session 调用的卖家", "Supplier code": "供应商编码", "Suning: the supplier whose lines it may report; empty: any": "苏宁：可上报其订单行的供应商；空表示任意", "Who decides": "由谁决定", "ledger: the orders and sessions here; upstream: the real platform behind this gateway": "ledger：以本网关的订单和 session 为准；upstream：以后面的真实平台为准",
 	"Methods, one a line; - alone: none": "API 名，每行一个；只写 - 表示没有", "Topics": "消息主题", "Statuses, one a line, or JSON with status and ext_fields; - alone: none": "状态，每行一个，或带 status 和 ext_fields 的 JSON；只写 - 表示没有", "all topics": "所有主题", "Addresses": "地址", "Addresses or networks it may call from, one a line": "允许调用的地址或网段，每行一个", "any address": "任意地址",
-	"Calls in a second": "每秒调用", "no limit": "不限", "Calls in a day": "每日调用", "Days end at 00:00 GMT+8": "以 GMT+8 的 00:00 为界", "2026-01-02T15:04:05+08:00": "2026-01-02T15:04:05+08:00", "Locks until": "可锁至", "TOP, a merchant's: until the warehouse is notified, or until the goods leave it": "TOP 商家应用：直到通知配货，或直到出库", "Calls need an access token": "调用需要访问令牌", "app_key (TOP) or appKey (Suning)": "app_key(TOP)或 appKey（苏宁）",
+	"Calls in a second": "每秒调用", "no limit": "不限", "Calls in a day": "每日调用", "Days end at 00:00 GMT+8": "以 GMT+8 的 00:00 为界", "2026-01-02T15:04:05+08:00": "2026-01-02T15:04:05+08:00", "Locks until": "可锁至", "TOP, a merchant's: until the warehouse is notified, or until the goods leave it": "TOP 商家应用：直到通知配货，或直到出库", "Calls need an access token": "调用需要访问令牌", "app_key (TOP) or appKey (Suning)": "app_key（TOP）或 appKey（苏宁）",
 
 	// APIs, verify, faults.
 	"Method": "API 名", "reverse call": "反向调用", "Try it": "试一试", "Merchant who is called": "被调用的商家", "by the seller": "按卖家", "Format": "格式", "Digest": "签名算法", "Sign and send": "签名并发送", "Command line": "命令行",

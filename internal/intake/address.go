@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// callerAddress is where a request comes from: the peer, or behind trusted
+// CallerAddress is where a request comes from: the peer, or behind trusted
 // proxies the last address of X-Forwarded-For that is not one of them.
-func callerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
+func CallerAddress(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}

@@ -154,7 +154,7 @@ func (c *call) activeApp(key string) (*order.App, error) {
 }
 
 func (c *call) addressAllowed() error {
-	if len(c.app.IPAllow) > 0 && !c.app.AllowsIP(callerAddress(c.http, c.server.TrustedProxies)) {
+	if len(c.app.IPAllow) > 0 && !c.app.AllowsIP(CallerAddress(c.http, c.server.TrustedProxies)) {
 		return contract.IPNotAllowed
 	}
 	return nil

@@ -159,7 +159,7 @@ func TestCallerAddress(t *testing.T) {
 		if c.trusted {
 			trusted = proxies
 		}
-		if got := callerAddress(r, trusted); got.String() != c.want {
+		if got := CallerAddress(r, trusted); got.String() != c.want {
 			t.Errorf("%+v: got %s", c, got)
 		}
 	}

@@ -54,10 +54,11 @@
     if (document.hidden && event.detail.elt.matches("#live, #poller")) event.preventDefault();
   });
   document.addEventListener("htmx:afterSettle", () => { draw(); countDown(); });
-  // The list of events that grows while it is looked at has an end.
+  // The list of events that grows while it is looked at begins again when it is long: its
+  // link to older ones goes on behind the first page.
   document.addEventListener("htmx:afterSwap", () => {
     const rows = document.getElementById("rows");
-    while (rows && rows.rows.length > 500) rows.deleteRow(-1);
+    if (rows && rows.rows.length > 500) location.reload();
   });
   window.addEventListener("resize", draw);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
