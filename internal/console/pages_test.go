@@ -386,3 +386,35 @@ func TestRefusedCalls(t *testing.T) {
 	}
 	g.page("/refused/1101")
 }
+
+// What comes while the log is looked at is shown on top; when it is too much the page is
+// read anew.
+func TestNewEvents(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t).logIn()
+	g.produce("1", contract.StatusTransfer)
+	holds(t, "list", g.page("/events"), `hx-get="/events/new?after=1"`)
+	if r := g.do(http.MethodGet, "/events/new?after=1", nil); r.StatusCode != http.StatusNoContent || r.Header.Get("HX-Refresh") != "" {
+		t.Errorf("nothing is new: %s", r.Status)
+	}
+	g.produce("2", contract.StatusTransfer)
+	holds(t, "rows", g.page("/events/new?after=1"), "/events/2", `hx-get="/events/new?after=2"`, `hx-swap-oob="true"`)
+	for i := range 60 {
+		g.produce(fmt.Sprint("3", i), contract.StatusTransfer)
+	}
+	if r := g.do(http.MethodGet, "/events/new?after=2", nil); r.Header.Get("HX-Refresh") != "true" {
+		t.Errorf("60 are new: %s %v", r.Status, r.Header)
+	}
+	seen := 0
+	for path := "/events"; path != ""; {
+		page := g.page(path)
+		seen += strings.Count(page, "<td><time")
+		path = ""
+		if next := regexp.MustCompile(`class="next"><a class="button" href="([^"]+)"`).FindStringSubmatch(page); next != nil {
+			path = "/events" + strings.ReplaceAll(next[1], "&amp;", "&")
+		}
+	}
+	if seen != 62 {
+		t.Errorf("%d events on all pages, want 62", seen)
+	}
+}

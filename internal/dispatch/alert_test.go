@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -64,4 +65,40 @@ func TestDeadDeliveriesRaiseAlerts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An alert does not wait behind what it is about: a destination that holds the same order
+// is told of the other one.
+func TestAlertsPassHeldOrders(t *testing.T) {
+	within(t, func(t *testing.T, g *gate) {
+		hold := func(d *order.Destination) { d.OnDead = order.OnDeadHold }
+		both := []*receiver{g.to("oms", hold), g.to("wms", hold)}
+		for _, h := range both {
+			h.answers(func(p post) (int, string, error) {
+				if p.subject == "bad" && !order.IsAlert(p.api) {
+					return http.StatusGone, "", nil
+				}
+				return http.StatusOK, "", nil
+			})
+		}
+		g.report("s", "good", steps...) // it is the event that fails
+		g.report("s", "bad", steps...)
+		g.settle(2 * exhaust)
+		g.restart()
+		g.settle(time.Hour)
+		for i, h := range both {
+			told := 0
+			for _, p := range h.accepted() {
+				if p.api == order.AlertDeliveryDead {
+					told++
+				}
+			}
+			if told != 1 {
+				t.Errorf("destination %d was told %d times of the other one", i, told)
+			}
+		}
+		if held := g.deliveries("oms", order.DeliveryHeld); len(held) != 1 {
+			t.Errorf("%d held", len(held))
+		}
+	})
 }

@@ -17,10 +17,17 @@ import (
 // The apis of events that call for a person. They are delivered like any other. A lock
 // that is violated has its own, EventLockViolated.
 const (
-	AlertOrderStuck   = "ordergate.alert.order.stuck"
-	AlertRefundNear   = "ordergate.alert.refund.near"
-	AlertDeliveryDead = "ordergate.alert.delivery.dead"
+	AlertOrderStuck   = AlertPrefix + "order.stuck"
+	AlertRefundNear   = AlertPrefix + "refund.near"
+	AlertDeliveryDead = AlertPrefix + "delivery.dead"
 )
+
+// AlertPrefix begins the apis of alerts. They are about an order and not in its lane: a
+// destination gets them whatever it waits for.
+const AlertPrefix = "ordergate.alert."
+
+// IsAlert reports whether an api is an alert's.
+func IsAlert(api string) bool { return strings.HasPrefix(api, AlertPrefix) }
 
 // DeadAlert makes the alert of a delivery that is given up, or held for a person; nil when
 // what was to be delivered is such an alert itself.

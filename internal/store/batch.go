@@ -60,7 +60,8 @@ type writes struct {
 type logged struct {
 	*order.Event
 	final bool
-	lost  bool // it was there already, or is no more
+	lost  bool  // it was there already, or is no more
+	order int64 // the store's id of its order, where PostgreSQL is told of all events at once
 }
 
 // dirty is an order that changed, and what of it.

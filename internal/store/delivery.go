@@ -125,8 +125,11 @@ func (l *ledger) Due(ctx context.Context, q order.QueueShards, now time.Time, li
 // inShards selects rows of some parts.
 const inShards = " AND (CAST(? AS BIGINT) >> shard) & 1 = 1"
 
+// isAlert is order.IsAlert, for a statement.
+const isAlert = "event.api >= '" + order.AlertPrefix + "' AND event.api < 'ordergate.alert/'"
+
 // laneColumn computes what scanLane does.
-var laneColumn = "CASE WHEN event.order_id IS NOT NULL THEN " + laneOf("event.order_id", order.OrderLane) +
+var laneColumn = "CASE WHEN " + isAlert + " THEN " + laneOf("coalesce(place, event.seq)", order.EventLane) + " WHEN event.order_id IS NOT NULL THEN " + laneOf("event.order_id", order.OrderLane) +
 	" WHEN event.work_order_id IS NOT NULL THEN " + laneOf("event.work_order_id", order.WorkOrderLane) +
 	" ELSE " + laneOf("coalesce(place, event.seq)", order.EventLane) + " END"
 
@@ -135,7 +138,10 @@ func laneOf(column string, lane func(int64) order.Lane) string {
 	return fmt.Sprintf("%s * %d + %d", column, lane(1)-lane(0), lane(0))
 }
 
-func scanLane(row record, orderID, workOrder int, seq int64) order.Lane {
+func scanLane(row record, api string, orderID, workOrder int, seq int64) order.Lane {
+	if order.IsAlert(api) {
+		return order.EventLane(seq)
+	}
 	if id := row.Int(orderID); id != 0 {
 		return order.OrderLane(id)
 	}
@@ -147,7 +153,7 @@ func scanLane(row record, orderID, workOrder int, seq int64) order.Lane {
 
 // lane is how the events of a lane are found.
 func (w *where) lane(l order.Lane, place string) {
-	w.add(l.Order() != 0, "event.order_id = ?", l.Order())
+	w.add(l.Order() != 0, "event.order_id = ? AND NOT ("+isAlert+")", l.Order())
 	w.add(l.WorkOrder() != 0, "event.work_order_id = ? AND event.order_id IS NULL", l.WorkOrder())
 	w.add(l.Event() != 0, place+" = ?", l.Event())
 }

@@ -212,6 +212,17 @@ func testStuckAlerts(t *testing.T, db database) {
 	if got := told(); got != "stuck0 stuck1 stuck2 moves" {
 		t.Fatalf("told of %s", got)
 	}
+	alerts, _, err := s.Events(t.Context(), order.EventFilter{API: order.AlertOrderStuck, Limit: 1})
+	if err != nil || alerts[0].Lane.Event() != alerts[0].Place || alerts[0].Order.Number != "stuck0" {
+		t.Errorf("an alert is in the lane of its order: %+v, %v", alerts, err)
+	}
+	lane := order.OrderLane(oneOrder(t, s, "stuck0").ID)
+	if own, _, err := s.Events(t.Context(), order.EventFilter{Lane: lane, Settled: true, Limit: 10}); err != nil || len(own) != 1 {
+		t.Errorf("%d events in the order's lane, %v", len(own), err)
+	}
+	if line, _, err := s.Events(t.Context(), order.EventFilter{OrderID: lane.Order(), Limit: 10}); err != nil || len(line) != 2 {
+		t.Errorf("%d events on the order's time line, %v", len(line), err)
+	}
 	commit(t, s, report("stuck1", contract.StatusCheck)) // it moves, and is stuck again; the alert was no change
 	*clock = clock.Add(2 * time.Hour)
 	look()

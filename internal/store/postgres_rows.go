@@ -209,12 +209,14 @@ func (t *pgTransaction) writeEvents(w *writes, view *order.View) error {
 	simple := true
 	for i := range w.events {
 		e := &w.events[i]
-		e.Lane = 0
+		e.Lane, e.order = 0, 0
 		if j, ok := w.workAt[e.WorkOrder]; ok {
 			e.Lane = order.WorkOrderLane(w.work[j].Row)
 		}
 		if o, ok := view.Orders[e.Order]; ok {
-			e.Lane = order.OrderLane(o.ID)
+			if e.order = o.ID; !order.IsAlert(e.API) {
+				e.Lane = order.OrderLane(o.ID)
+			}
 		}
 		simple = simple && !e.final && e.API != order.EventRefund
 	}
@@ -371,7 +373,7 @@ func (t *pgTransaction) eventColumns(w *writes, events []logged) []any {
 		return &id
 	}
 	return []any{
-		column(events, func(e logged) *int64 { return key(e.Lane.Order()) }),
+		column(events, func(e logged) *int64 { return key(e.order) }),
 		column(events, func(e logged) *int64 {
 			if j, ok := w.workAt[e.WorkOrder]; ok {
 				return key(w.work[j].Row)

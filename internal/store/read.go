@@ -227,7 +227,7 @@ func (l *ledger) scanEvent(row record, open bool) (e *order.Event, err error) {
 		Owed:      row.Int(16) != 0, Asked: row.Int(17) != 0,
 	}
 	e.Place = row.Int(20)
-	e.Lane = scanLane(row, 18, 19, e.Place)
+	e.Lane = scanLane(row, e.API, 18, 19, e.Place)
 	if e.Lines, err = scanList(row, 5); err != nil {
 		return e, err
 	}

@@ -233,7 +233,9 @@ func (s *sqliteStore) writeEvent(e *logged, loaded map[order.Key]*order.Order, w
 	var orderID any // NULL: the event concerns no order
 	if o, ok := loaded[e.Order]; ok {
 		orderID = o.ID
-		e.Lane = order.OrderLane(o.ID)
+		if !order.IsAlert(e.API) {
+			e.Lane = order.OrderLane(o.ID)
+		}
 	}
 	if e.final {
 		err := s.write.do(settleEvent, e.Place, string(e.Answer), list(e.Warnings), e.ID)
