@@ -11,6 +11,9 @@ const (
 	meterSteps = 360 // an hour
 )
 
+// shortest is how many steps a series has at least.
+const shortest = 30
+
 // Meter counts calls by their outcome over the last hour. The zero value is at 0.
 type Meter struct {
 	mu    sync.Mutex
@@ -47,12 +50,19 @@ type series struct {
 	Refused  []float64 `json:"r"`
 }
 
-// last returns the rates of so many steps up to now; the step that is under way is left out.
+// last returns the rates of so many steps up to now; the step that is under way is left
+// out, and so is what lies before anything was counted, but for a few steps.
 func (m *Meter) last(now time.Time, steps int) (s series) {
 	current := now.UnixNano() / int64(meterStep)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for number := current - int64(steps); number < current; number++ {
+	first := current - shortest
+	for i := range m.steps {
+		if n := m.steps[i].number; n > 0 {
+			first = min(first, max(n-1, current-int64(steps)))
+		}
+	}
+	for number := first; number < current; number++ {
 		one := m.steps[number%meterSteps]
 		if one.number != number {
 			one = step{}
