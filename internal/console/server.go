@@ -293,7 +293,7 @@ func (s *Server) write(w http.ResponseWriter, v *visit, name string, f frame) {
 	if strings.HasSuffix(name, "_new") { // a part of a page
 		root = "content"
 	}
-	if err := templates[v.language][name].ExecuteTemplate(&out, root, f); err != nil {
+	if err := templates[v.language][name]().ExecuteTemplate(&out, root, f); err != nil {
 		s.Log.Error("console page not rendered", "page", name, "error", err)
 		http.Error(w, v.say("That did not work"), http.StatusInternalServerError)
 		return

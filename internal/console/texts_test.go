@@ -160,7 +160,7 @@ func templateTexts(t *testing.T) map[string]bool {
 		}
 	}
 	for _, page := range templates[english] {
-		for _, one := range page.Templates() {
+		for _, one := range page().Templates() {
 			if one.Tree != nil {
 				walk(one.Tree.Root)
 			}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
@@ -28,24 +29,27 @@ var templateFiles embed.FS
 //go:embed assets
 var assetFiles embed.FS
 
-// templates are the pages, by language and name.
-var templates = parseTemplates()
+// templates are the pages, by language and name. Each is parsed when somebody first looks
+// at it: all of them take 6 MB, and many a gateway has no
+// visitors.
+var templates = findTemplates()
 
-func parseTemplates() map[language]map[string]*template.Template {
+func findTemplates() map[language]map[string]func() *template.Template {
 	names, err := fs.Glob(templateFiles, "templates/*.html")
 	if err != nil {
 		panic(err)
 	}
-	all := map[language]map[string]*template.Template{}
+	all := map[language]map[string]func() *template.Template{}
 	for _, l := range languages {
-		all[l] = map[string]*template.Template{}
+		all[l] = map[string]func() *template.Template{}
 		for _, name := range names {
 			page := strings.TrimSuffix(path.Base(name), ".html")
 			if page == "layout" || page == "parts" {
 				continue
 			}
-			t := template.New(page).Funcs(functions(l))
-			all[l][page] = template.Must(t.ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", name))
+			all[l][page] = sync.OnceValue(func() *template.Template {
+				return template.Must(template.New(page).Funcs(functions(l)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html", name))
+			})
 		}
 	}
 	return all
