@@ -11,8 +11,8 @@
     const series = JSON.parse(at.dataset.series);
     const color = (name) => { at.style.color = `var(${name})`; return getComputedStyle(at).color; };
     const axis = { stroke: color("--soft"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
-    const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "Asia/Shanghai" });
-    const times = { ...axis, values: (_, ticks) => ticks.map((seconds) => clock.format(new Date(seconds * 1000))) };
+    const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: "Asia/Shanghai" });
+    const times = { ...axis, values: (_, ticks, axisIndex, space, step) => ticks.map((seconds) => clock.format(new Date(seconds * 1000)).slice(0, step < 60 ? 8 : 5)) };
     if (chart) chart.destroy();
     at.replaceChildren();
     chart = new uPlot({
