@@ -74,28 +74,27 @@ func (s *Server) importOrders(v *visit) (any, error) {
 		p.Lines = []lineProblem{{Text: v.say("Choose a file, or paste its text; at most %d MiB.", maxForm>>20)}}
 		return p, nil
 	}
-	body, at := data, ndjsonLines(data)
-	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+	body, at := data, [][]int(nil)
+	switch bytes.TrimSpace(data)[0] {
+	case '[':
 		at = arrayLines(data)
-	}
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {
+	case '{':
+		at = ndjsonLines(data)
+	default:
 		var orders []map[string]any
-		if orders, at, p.Lines = readCSV(data, v.language); p.Lines == nil && len(orders) == 0 {
+		orders, at, p.Lines = readCSV(data, v.language)
+		if p.Lines == nil && len(orders) == 0 {
 			p.Lines = []lineProblem{{1, v.say("There is no row below the names of the columns.")}}
 		}
-		if p.Lines == nil {
-			if body, err = json.Marshal(orders); err != nil {
-				return nil, err
-			}
+		if p.Lines != nil {
+			v.status = http.StatusUnprocessableEntity
+			return p, nil
+		}
+		if body, err = json.Marshal(orders); err != nil {
+			return nil, err
 		}
 	}
-	if p.Lines != nil {
-		v.status = http.StatusUnprocessableEntity
-		return p, nil
-	}
-	var stored struct{ Orders int }
-	err = s.manage(v.Context(), http.MethodPost, "/v1/orders", body, &stored)
-	if err := v.failed(err); err != nil {
+	if err := v.failed(s.manage(v.Context(), http.MethodPost, "/v1/orders", body, nil)); err != nil {
 		return nil, err
 	}
 	if v.problem == nil {

@@ -72,7 +72,6 @@ func functions(l language) template.FuncMap {
 		"state":    l.state,
 		"tone":     tone,
 		"short":    shorten,
-		"shown":    func(r error) string { return r.Error() },
 		"advice":   func(a contract.Advice) string { return l.say(adviceTexts[a]) },
 		"eventName": func(api string) string {
 			if text, ok := eventNames[api]; ok {
