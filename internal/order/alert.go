@@ -214,7 +214,7 @@ func (a *Alerter) alertRefunds(ctx context.Context, orders []*Order, now time.Ti
 	due := map[string]time.Time{} // by the ids of the alerts
 	for _, o := range orders {
 		id := nearID(o)
-		if _, known := a.alerted[id]; known || !now.Before(o.RefundDue()) {
+		if _, known := a.alerted[id]; known || o.RefundDue().Sub(now) < tooNear {
 			continue
 		}
 		told, err := a.told(ctx, o.ID, id)
@@ -236,6 +236,9 @@ func (a *Alerter) alertRefunds(ctx context.Context, orders []*Order, now time.Ti
 	maps.Copy(a.alerted, due)
 	return nil
 }
+
+// tooNear is when it is no use any more to tell of a refund.
+const tooNear = time.Minute
 
 // told reports whether an order has the alert of that id.
 func (a *Alerter) told(ctx context.Context, orderID int64, id string) (bool, error) {

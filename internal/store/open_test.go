@@ -269,7 +269,8 @@ func testNearAlerts(t *testing.T, db database) {
 		}
 	}
 	late := *clock
-	commit(t, s, suningOrder("3", "x", late.Add(-order.RefundAfter+time.Minute), order.Recharge)) // imported late
+	commit(t, s, suningOrder("3", "x", late.Add(-order.RefundAfter+5*time.Minute), order.Recharge))  // imported late
+	commit(t, s, suningOrder("4", "x", late.Add(-order.RefundAfter+59*time.Second), order.Recharge)) // too late for anybody to act
 	if got := look(true); !slices.Equal(got, append(want, "3:1")) {
 		t.Errorf("told of %v", got)
 	}
