@@ -59,27 +59,26 @@ func (s *Server) setCookie(w http.ResponseWriter, r *http.Request, name, value s
 	http.SetCookie(w, c)
 }
 
-// askToLogIn sends who has not logged in to the form, and back afterwards.
+// askToLogIn sends who has not logged in to the form, and back afterwards. Known says that
+// the path is one of the console's: of others a program is told that there is none.
 func (s *Server) askToLogIn(w http.ResponseWriter, r *http.Request, known bool) {
 	htmx := r.Header.Get("HX-Request") != ""
-	if !htmx && !strings.Contains(r.Header.Get("Accept"), "text/html") { // no browser
-		if !known {
-			http.NotFound(w, r)
-			return
-		}
-		http.Error(w, "the console is for browsers that have logged in; programs use /v1 with Authorization: Bearer TOKEN, see /v1/openapi.json", http.StatusUnauthorized)
-		return
-	}
+	browser := htmx || strings.Contains(r.Header.Get("Accept"), "text/html")
 	to := "/login"
 	if r.Method == http.MethodGet && r.URL.Path != "/" && !htmx {
 		to += "?next=" + url.QueryEscape(r.URL.RequestURI())
 	}
-	if htmx {
+	switch {
+	case htmx:
 		w.Header().Set("HX-Redirect", to)
 		w.WriteHeader(http.StatusUnauthorized)
-		return
+	case browser, known && r.Method == http.MethodGet:
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	case known:
+		http.Error(w, "the console is for who has logged in; programs use /v1 with Authorization: Bearer TOKEN, see /v1/openapi.json", http.StatusUnauthorized)
+	default:
+		http.NotFound(w, r)
 	}
-	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // loginForm is what the login page shows.

@@ -26,9 +26,12 @@ func TestLoginIsNeeded(t *testing.T) {
 	if r := g.do(http.MethodGet, "/", nil, "HX-Request", "true"); r.StatusCode != http.StatusUnauthorized || r.Header.Get("HX-Redirect") != "/login" {
 		t.Errorf("htmx: %s %s", r.Status, r.Header.Get("HX-Redirect"))
 	}
-	for path, want := range map[string]int{"/orders": http.StatusUnauthorized, "/nothing": http.StatusNotFound, "/metrics": http.StatusNotFound} {
-		if r := g.do(http.MethodGet, path, nil, "Accept", "*/*"); r.StatusCode != want {
-			t.Errorf("a program at %s: %s", path, r.Status)
+	for _, c := range []struct {
+		method, path string
+		want         int
+	}{{http.MethodGet, "/orders", http.StatusSeeOther}, {http.MethodPost, "/apps", http.StatusUnauthorized}, {http.MethodGet, "/nothing", http.StatusNotFound}, {http.MethodPost, "/metrics", http.StatusNotFound}} {
+		if r := g.do(c.method, c.path, nil, "Accept", "*/*"); r.StatusCode != c.want {
+			t.Errorf("a program's %s %s: %s", c.method, c.path, r.Status)
 		}
 	}
 	for _, forged := range []string{"", "x", "9999999999.x.y", "9999999999.x.", ".."} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -84,6 +85,18 @@ func TestPages(t *testing.T) {
 	}
 	if strings.Contains(g.log.String(), "level=ERROR") {
 		t.Errorf("the log: %s", g.log)
+	}
+	for _, path := range []string{"apps", "apps/12345678", "sessions", "destinations", "destinations/oms", "orders", "orders/suning/1000531505", "events", "events/3", "deliveries", "work-orders", "locks", "stats", "faults"} {
+		w := httptest.NewRecorder()
+		g.console.Manage.ServeHTTP(w, withToken(httptest.NewRequest(http.MethodGet, "/v1/"+path, nil)))
+		if w.Code != http.StatusOK {
+			t.Errorf("/v1/%s: %d", path, w.Code)
+		}
+		for _, secret := range append(secrets, `"test"`, `"merchant"`) {
+			if strings.Contains(w.Body.String(), secret) {
+				t.Errorf("/v1/%s shows %s", path, secret)
+			}
+		}
 	}
 	for _, path := range []string{"/nothing", "/orders/taobao/none", "/events/999", "/events/x", "/refused/99", "/deliveries/none:1", "/destinations/none", "/work-orders/99", "/apps/none", "/apis/none", "/assets/htmx.LICENSE", "/assets/none.js"} {
 		if r := g.do(http.MethodGet, path, nil); r.StatusCode != http.StatusNotFound {
