@@ -155,7 +155,7 @@ func (s *Server) apiPage(v *visit, api *contract.API, entered func(string) (stri
 	}
 	for _, one := range sessions {
 		if slices.ContainsFunc(p.Apps, func(c choice) bool { return c.Value == one.AppKey }) {
-			p.Sessions = append(p.Sessions, choice{sessionChoice(one), one.AppKey + " → " + cmp.Or(one.Seller, "–")})
+			p.Sessions = append(p.Sessions, choice{strconv.FormatInt(one.ID, 10), one.AppKey + " → " + cmp.Or(one.Seller, "–")})
 		}
 	}
 	for name, field := range map[string]*string{"app": &p.Chosen.App, "session": &p.Chosen.Session, "target": &p.Chosen.Target, "format": &p.Chosen.Format, "digest": (*string)(&p.Chosen.Digest)} {
@@ -193,11 +193,6 @@ func (p *apiPage) suggested() tried {
 		}
 	}
 	return c
-}
-
-// sessionChoice names a session without its token.
-func sessionChoice(one *order.Session) string {
-	return one.AppKey + ":" + strconv.FormatInt(one.ID, 10)
 }
 
 func faultsOf(api *contract.API) (rows []faultRow) {

@@ -279,7 +279,7 @@ func TestImport(t *testing.T) {
 func TestTry(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t).logIn()
-	session := regexp.MustCompile(`<option value="(12345678:\d+)"[^>]*>12345678 → seller_001`).FindStringSubmatch(g.page("/apis/" + contract.EventProduce.Method))
+	session := regexp.MustCompile(`<option value="(\d+)"[^>]*>12345678 → seller_001`).FindStringSubmatch(g.page("/apis/" + contract.EventProduce.Method))
 	if session == nil {
 		t.Fatal("no session is offered")
 	}

@@ -85,13 +85,12 @@ func (s *Server) message(v *visit, api *contract.API, c tried) (m wire.Message, 
 	if c.Session == "" {
 		return m, "", nil
 	}
-	key, id, _ := strings.Cut(c.Session, ":")
-	row, _ := strconv.ParseInt(id, 10, 64)
-	if key != app.Key {
+	row, _ := strconv.ParseInt(c.Session, 10, 64)
+	one, err := s.session(v.Context(), app.Key, row)
+	switch {
+	case errors.Is(err, order.ErrNotFound):
 		return m, v.say("That session is another app's."), nil
-	}
-	one, err := s.session(v.Context(), key, row)
-	if err != nil {
+	case err != nil:
 		return m, "", err
 	}
 	m.Session = one.Token
