@@ -77,28 +77,35 @@ func (s *Server) listApps(v *visit, entered map[string]any) (any, error) {
 }
 
 func (s *Server) addApp(v *visit) (any, error) {
-	entered := map[string]any{}
-	err := fill(v.language, slices.Concat(newAppFields, appFields), entered, v.form())
-	key, _ := entered["key"].(string)
-	if err == nil && key == "" {
-		err = wrong(v.say("Key and secret are required."))
-	}
-	if err == nil {
-		if _, known := s.Store.App(v.Context(), key); known == nil {
-			err = &problem{Status: http.StatusConflict, Detail: v.say("There is an app %q already.", key)}
-		}
-	}
-	if err == nil {
-		err = s.manage(v.Context(), http.MethodPut, "/v1/apps/"+escape(key), entered, nil)
-	}
-	if err := v.failed(err); err != nil {
+	key, entered, err := s.add(v, slices.Concat(newAppFields, appFields), "key", "/v1/apps/", func(key string) error {
+		_, err := s.Store.App(v.Context(), key)
+		return err
+	})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if v.problem != nil {
-		delete(entered, "secret")
+	case v.problem != nil:
 		return s.listApps(v, entered)
 	}
 	return v.done("/apps/"+escape(key), "Saved.")
+}
+
+// add puts what a form says is new under a name that one of its fields gives, unless find
+// finds something of that name. What was wrong is the visit's problem.
+func (s *Server) add(v *visit, fields []field, nameOf, path string, find func(name string) error) (name string, entered map[string]any, err error) {
+	entered = map[string]any{}
+	err = fill(v.language, fields, entered, v.form())
+	name, _ = entered[nameOf].(string)
+	switch {
+	case err != nil:
+	case name == "":
+		err = wrong(v.say("Give a name."))
+	case find(name) == nil:
+		err = &problem{Status: http.StatusConflict, Detail: v.say("There is one named %q already.", name)}
+	default:
+		err = s.manage(v.Context(), http.MethodPut, path+escape(name), entered, nil)
+	}
+	return name, entered, v.failed(err)
 }
 
 // form is what the browser sent. What cannot be read whole is nothing at all.

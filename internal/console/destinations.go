@@ -58,25 +58,14 @@ func (s *Server) listDestinations(v *visit, entered map[string]any) (any, error)
 }
 
 func (s *Server) addDestination(v *visit) (any, error) {
-	ctx := v.Context()
-	entered := map[string]any{}
-	err := fill(v.language, slices.Concat(newDestinationFields, destinationFields), entered, v.form())
-	name, _ := entered["name"].(string)
-	if err == nil && name == "" {
-		err = wrong(v.say("Give a name."))
-	}
-	if err == nil {
-		if _, known := order.FindDestination(ctx, s.Store, name); known == nil {
-			err = &problem{Status: http.StatusConflict, Detail: v.say("There is a destination %q already.", name)}
-		}
-	}
-	if err == nil {
-		err = s.manage(ctx, http.MethodPut, "/v1/destinations/"+escape(name), entered, nil)
-	}
-	if err := v.failed(err); err != nil {
+	name, entered, err := s.add(v, slices.Concat(newDestinationFields, destinationFields), "name", "/v1/destinations/", func(name string) error {
+		_, err := order.FindDestination(v.Context(), s.Store, name)
+		return err
+	})
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if v.problem != nil {
+	case v.problem != nil:
 		return s.listDestinations(v, entered)
 	}
 	return v.done("/destinations/"+escape(name), "Saved.")

@@ -126,7 +126,7 @@ var texts = map[string]string{
 	"The test was answered as it should be": "测试应答正常", "The test failed": "测试失败", "Try all dead ones again": "重试所有死信", "What did not get through": "未送达的",
 	"Delivers part of the log again, beside what is delivered now, in order, with the ids that the events had.": "按顺序、以原事件 id 重新投递日志的一部分，与当前投递并行。",
 	"From the place": "从位置", "or from the time": "或从时间", "up to the place": "到位置", "the end of the log now": "当前日志末尾", "What it is owed is forgotten.": "尚未投递的将不再投递。",
-	"Replace the secret": "替换密钥", "New secret": "新密钥", "Overlap": "重叠时间", "How long the old one counts, too": "旧密钥继续有效的时间", "Give a name.": "请填写名称。", "There is a destination %q already.": "目的地 %q 已存在。", "A place in the log is a number.": "日志位置是数字。",
+	"Replace the secret": "替换密钥", "New secret": "新密钥", "Overlap": "重叠时间", "How long the old one counts, too": "旧密钥继续有效的时间", "Give a name.": "请填写名称。", "There is one named %q already.": "名称 %q 已存在。", "A place in the log is a number.": "日志位置是数字。",
 	"webhook: signed CloudEvents; top, suning: the same call to the platform; qimen: the reverse call to an ERP; nats: a stream": "webhook：带签名的 CloudEvents；top、suning：原样调用平台；qimen：反向调用 ERP；nats：流",
 	"App key": "App Key", "top, suning, qimen: the merchant's app; nats: the user": "top、suning、qimen：商家的应用；nats：用户名", "Secret": "密钥", "webhook: whsec_ and Base64; left empty, the present one stays": "webhook：whsec_ 加 Base64；留空则保持不变",
 	"Session": "Session", "top, suning: the access token; left empty, the present one stays": "top、suning：访问令牌；留空则保持不变", "Methods and names of own events, one a line; - alone: none": "API 名与自有事件名，每行一个；只写 - 表示没有", "all that the kind can carry": "该类型支持的全部",
@@ -138,7 +138,7 @@ var texts = map[string]string{
 	"Tenant": "租户", "Plan": "计划",
 
 	// Apps.
-	"Protocol": "协议", "Permissions": "权限", "all methods": "所有 API", "%d methods": "%d 个 API", "Calls today": "今日调用", "%d in a second": "每秒 %d 次", "No app may call yet.": "还没有应用。", "Add an app": "添加应用", "Key and secret are required.": "Key 和密钥必填。", "There is an app %q already.": "应用 %q 已存在。",
+	"Protocol": "协议", "Permissions": "权限", "all methods": "所有 API", "%d methods": "%d 个 API", "Calls today": "今日调用", "%d in a second": "每秒 %d 次", "No app may call yet.": "还没有应用。", "Add an app": "添加应用",
 	"the old one counts until %s": "旧密钥有效至 %s", "Expires": "过期时间", "Calls by day": "每日调用", "of %s a day": "每日限额 %s", "Its events": "它的事件", "Its refused calls": "它的被拒调用", "Sessions": "Session", "Token": "令牌", "Add a session": "添加 Session", "Give the token.": "请填写令牌。", "Its sessions go with it; its events stay.": "它的 Session 一并删除；事件保留。",
 	"TOP: the seller of calls without a session": "TOP：无 session 调用的卖家", "Supplier code": "供应商编码", "Suning: the supplier whose lines it may report; empty: any": "苏宁：可上报其订单行的供应商；空表示任意", "Who decides": "由谁决定", "ledger: the orders and sessions here; upstream: the real platform behind this gateway": "ledger：以本网关的订单和 session 为准；upstream：以后面的真实平台为准",
 	"Methods, one a line; - alone: none": "API 名，每行一个；只写 - 表示没有", "Topics": "消息主题", "Statuses, one a line, or JSON with status and ext_fields; - alone: none": "状态，每行一个，或带 status 和 ext_fields 的 JSON；只写 - 表示没有", "all topics": "所有主题", "Addresses": "地址", "Addresses or networks it may call from, one a line": "允许调用的地址或网段，每行一个", "any address": "任意地址",
