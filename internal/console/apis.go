@@ -185,10 +185,11 @@ func (p *apiPage) suggested() tried {
 		}
 	}
 	if p.API.Session == contract.Required {
-		for _, one := range p.Sessions {
-			if key, _, _ := strings.Cut(one.Text, " → "); key == c.App {
+		for _, one := range p.Sessions { // the seller of the example, if he has one
+			key, seller, _ := strings.Cut(one.Text, " → ")
+			meant := slices.ContainsFunc(p.Request, func(f contract.Field) bool { return f.Example == seller })
+			if key == c.App && (c.Session == "" || meant) {
 				c.Session = one.Value
-				break
 			}
 		}
 	}

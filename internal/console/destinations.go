@@ -24,7 +24,7 @@ var destinationFields = []field{
 	{Name: "kind", Kind: choiceField, Label: "Kind", Choices: kindNames(), Required: true, Help: "webhook: signed CloudEvents; top, suning: the same call to the platform; qimen: the reverse call to an ERP; nats: a stream"},
 	{Name: "url", Kind: textField, Label: "URL", Required: true},
 	{Name: "app_key", Kind: textField, Label: "App key", Help: "top, suning, qimen: the merchant's app; nats: the user"},
-	{Name: "secret", Kind: secretField, Label: "Secret", Help: "webhook: whsec_ and Base64; left empty, the present one stays"},
+	{Name: "secret", Kind: secretField, Label: "Secret", Help: "webhook: whsec_ and Base64, as openssl rand -base64 24 makes it; left empty, the present one stays"},
 	{Name: "session", Kind: secretField, Label: "Session", Help: "top, suning: the access token; left empty, the present one stays"},
 	{Name: "apis", Kind: listField, Label: "APIs", Help: "Methods and names of own events, one a line; - alone: none", Absent: "all that the kind can carry"},
 	{Name: "platforms", Kind: listField, Label: "Platforms", Help: "One a line; - alone: none", Absent: "all"},

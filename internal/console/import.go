@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 
+	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 )
 
@@ -268,6 +270,20 @@ func readHead(head []string, l language) (columns []column, problems []lineProbl
 	return columns, problems
 }
 
+// platformNames are what people call platforms.
+var platformNames = map[string]string{"淘宝": order.Taobao, "天猫": order.Taobao, "taobao": order.Taobao, "苏宁": order.Suning, "苏宁易购": order.Suning, "suning": order.Suning, "京东": "JD", "jd": "JD"}
+
+// readTime reads a time as people and spreadsheets write it, in GMT+8 unless it says its
+// zone.
+func readTime(text string) (string, error) {
+	for _, layout := range []string{time.RFC3339, contract.TimeLayout, "2006-1-2 15:04:05", "2006-1-2 15:04", "2006/1/2 15:04:05", "2006/1/2 15:04", "2006-1-2", "2006/1/2"} {
+		if at, err := time.ParseInLocation(layout, text, contract.Zone); err == nil {
+			return at.Format(time.RFC3339), nil
+		}
+	}
+	return "", errors.New("no time")
+}
+
 // readRow makes an order of a row, and one line of it, if the row has one.
 func readRow(l language, columns []column, cells []string) (o, line map[string]any, err error) {
 	o = map[string]any{"platform": order.Taobao}
@@ -277,6 +293,16 @@ func readRow(l language, columns []column, cells []string) (o, line map[string]a
 			continue
 		}
 		var cell any = value
+		switch c.Name {
+		case "platform":
+			if code, ok := platformNames[strings.ToLower(value)]; ok {
+				cell = code
+			}
+		case "paid_at":
+			if cell, err = readTime(value); err != nil {
+				return nil, nil, errors.New(l.say("paid_at: %q is no time; write yyyy-MM-dd HH:mm:ss.", value))
+			}
+		}
 		if c.Name == "accepts_failure" {
 			if cell, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
 				return nil, nil, errors.New(l.say("accepts_failure: %q is neither true nor false.", value))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -27,9 +28,9 @@ type lock struct {
 	Destination string          `json:"destination"`
 	Code        string          `json:"code"`
 	Text        string          `json:"text"`
-	AskedAt     string          `json:"asked_at"`
-	SettledAt   string          `json:"settled_at"`
-	ViolatedAt  string          `json:"violated_at"`
+	AskedAt     time.Time       `json:"asked_at"`
+	SettledAt   time.Time       `json:"settled_at"`
+	ViolatedAt  time.Time       `json:"violated_at"`
 }
 
 // Releasable reports whether a person can release it.

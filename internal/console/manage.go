@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 )
@@ -22,6 +23,15 @@ type problem struct {
 type fieldProblem struct {
 	Location string `json:"location"`
 	Message  string `json:"message"`
+}
+
+// Where is the field of a form that is meant.
+func (p fieldProblem) Where() string {
+	where := p.Location
+	for _, list := range []string{"apps[0].", "destinations[0].", "sessions[0].", "body."} {
+		where = strings.TrimPrefix(where, list)
+	}
+	return strings.TrimPrefix(where, "body")
 }
 
 // Error says what is wrong.

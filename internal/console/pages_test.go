@@ -208,7 +208,7 @@ func TestImport(t *testing.T) {
 		return found
 	}
 	const table = "platform,seller,number,buyer,paid_at,line,kind,quantity\n" +
-		"suning,10042869,900,,2024-06-18 11:00:00,9001,card,2\nsuning,10042869,900,,2024-06-18 11:00:00,9002,gift,1\ntaobao,s,901,买家,,9011,physical,1.0\n"
+		"苏宁,10042869,900,,2024/6/18 11:00,9001,card,2\nsuning,10042869,900,,2024-06-18 11:00:00,9002,gift,1\ntaobao,s,901,买家,,9011,physical,1.0\n"
 	if to, status, page := g.upload([]byte(table)); to != "/orders?did=Imported." {
 		t.Fatalf("%d %s %s", status, to, page)
 	}
@@ -259,6 +259,7 @@ func TestImport(t *testing.T) {
 		"json value":   {"{\"number\":\"990\",\"platform\":\"taobao\"}\n\n{\"number\":\"991\",\"platform\":\"taobao\",\"lines\":[{\"number\":\"1\",\"kind\":\"gold\"}]}\n", []string{"line 3:", "kind"}},
 		"json array":   {"[\n {\"number\":\"990\",\n  \"platform\":\"taobao\"},\n {\"number\":\"\",\"platform\":\"taobao\"}\n]", []string{"line 4:", "number"}},
 		"contradicts":  {"number,buyer,line\n990,alice,1\n990,bob,2\n", []string{"line 3: buyer differs from that of the order's line 2."}},
+		"time":         {"number,paid_at\n990,2024-06-18 11:00\n991,yesterday\n", []string{"line 3:", "yesterday", "yyyy-MM-dd HH:mm:ss"}},
 		"only a head":  {"number,line\n", []string{"line 1:", "no row"}},
 		"empty":        {"", []string{"Choose a file"}},
 	} {
@@ -376,7 +377,7 @@ func TestRefusedCalls(t *testing.T) {
 	if status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
-	holds(t, "verify", page, "unknown", "check the secret")
+	holds(t, "verify", page, "unknown", "most likely the secret is another")
 	_, _, page = g.post("/verify", url.Values{"raw": {request}})
 	holds(t, "valid", page, "The signature holds")
 	_, _, page = g.post("/verify", url.Values{"raw": {request}, "secret": {"another-secret"}})

@@ -85,7 +85,10 @@ func Show(m Message, s Sealed) (Shown, error) {
 	if again.Body, err = s.Request.GetBody(); err != nil {
 		return Shown{}, err
 	}
-	again.Header, again.ContentLength = r.Header, r.ContentLength
+	again.ContentLength = r.ContentLength
+	for name, values := range r.Header { // as a server reads them
+		again.Header[http.CanonicalHeaderKey(name)] = values
+	}
 	found, err := Explain(again, false, m.Secret, m.Time)
 	if err != nil {
 		return Shown{}, err

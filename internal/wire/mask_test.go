@@ -86,6 +86,9 @@ func TestShow(t *testing.T) {
 					}
 				}
 			}
+			if want := api.Method; !strings.Contains(shown.Signed, want) || !strings.Contains(rebuilt.Signed, want) || !strings.Contains(shown.Signed, "12345678") {
+				t.Errorf("%s: the text that is signed lacks what is no secret: %s", api.Method, shown.Signed)
+			}
 			sign := sealed.Request.URL.Query().Get("sign")
 			if api.Protocol == contract.Suning {
 				sign = sealed.Request.Header[headerSign][0] //lint:ignore SA1008 as the vendor spells it
