@@ -365,8 +365,9 @@ func TestRefusedCalls(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t).logIn()
 	g.call(contract.EventProduce, "no-such-token", contract.Param{Name: "status", Value: contract.StatusOut}, contract.Param{Name: "tid", Value: "31"})
-	holds(t, "list", g.page("/refused"), "invalid-sessionkey", "/refused/1")
+	holds(t, "list", g.page("/refused"), "invalid-sessionkey", "/refused/1", "<td>31</td>")
 	holds(t, "by code", g.page("/refused?code=27"), "/refused/1")
+	holds(t, "by order", g.page("/refused?order=31"), "/refused/1")
 	if page := g.page("/refused?code=25"); strings.Contains(page, "/refused/1") {
 		t.Error("a filter by another code finds it")
 	}

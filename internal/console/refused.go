@@ -24,11 +24,18 @@ func (s *Server) refused(v *visit) (any, error) {
 	list := refusedList{Query: v.URL.Query()}
 	before, _ := strconv.ParseInt(list.Query.Get("before"), 10, 64)
 	app, code, number := list.Query.Get("app"), list.Query.Get("code"), list.Query.Get("order")
-	calls, more := s.Refused.List(before, pageSize, func(c *order.RefusedCall) bool {
-		return (app == "" || c.App == app) && (code == "" || c.Code == code || c.Sub == code) && (number == "" || c.Order == number)
-	})
-	if list.Calls = calls; more {
-		list.Older = strconv.FormatInt(calls[len(calls)-1].N, 10)
+	for _, c := range s.Refused.List(before) {
+		if c.Order == "" { // it was refused before anybody looked
+			c.Order = wire.OrderOf(rawRequest(c), c.Reverse)
+		}
+		if app != "" && c.App != app || code != "" && c.Code != code && c.Sub != code || number != "" && c.Order != number {
+			continue
+		}
+		if len(list.Calls) == pageSize {
+			list.Older = strconv.FormatInt(list.Calls[pageSize-1].N, 10)
+			break
+		}
+		list.Calls = append(list.Calls, c)
 	}
 	return list, nil
 }
@@ -48,6 +55,7 @@ func (s *Server) refusedCall(v *visit) (any, error) {
 		return nil, err
 	}
 	raw := rawRequest(call)
+	call.Order = cmp.Or(call.Order, wire.OrderOf(raw, call.Reverse))
 	p := refusedPage{RefusedCall: call, Raw: wire.Present(raw, call.Reverse)}
 	app, err := s.Store.App(v.Context(), call.App)
 	if p.Known = err == nil; !p.Known || call.Cut {

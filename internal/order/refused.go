@@ -52,24 +52,17 @@ func (r *RefusedCalls) Add(c RefusedCall) {
 	r.calls[int((c.N-1)%KeptRefused)] = c
 }
 
-// List lists those before a number, the newest first; 0: from the newest on.
-func (r *RefusedCalls) List(before int64, limit int, want func(*RefusedCall) bool) (page []RefusedCall, more bool) {
+// List lists those before a number, the newest first; 0: all.
+func (r *RefusedCalls) List(before int64) (calls []RefusedCall) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if before == 0 {
 		before = r.n + 1
 	}
 	for n := min(before-1, r.n); n > r.n-int64(len(r.calls)); n-- {
-		c := &r.calls[int((n-1)%KeptRefused)]
-		if !want(c) {
-			continue
-		}
-		if len(page) == limit {
-			return page, true
-		}
-		page = append(page, *c)
+		calls = append(calls, r.calls[int((n-1)%KeptRefused)])
 	}
-	return page, false
+	return calls
 }
 
 // Get finds a call by its number, or fails with ErrNotFound.

@@ -96,3 +96,25 @@ func TestPresentShowsTheRest(t *testing.T) {
 		}
 	}
 }
+
+// A request that is refused before it is read says which order it is about all the same.
+func TestOrderOf(t *testing.T) {
+	t.Parallel()
+	const form = "application/x-www-form-urlencoded"
+	for want, raw := range map[string][]byte{
+		"77":  rawPost(TOPPath+"?method=taobao.qimen.event.produce", form, "tid=77&sign=wrong"),
+		"78":  rawPost(QimenPath, form, "method=qimen.taobao.qianniu.cloudkefu.order.self.intercept&bizOrder=%7B%22tid%22%3A%2278%22%7D"),
+		"79":  rawPost(SuningPath, "application/json", `{"sn_request":{"sn_body":{"addLeaguerstatus":{"orderId":"79"}}}}`, "appMethod: suning.selfmarket.leaguerstatus.add", "signInfo: x"),
+		"80":  rawPost(SuningPath, "text/xml", `<sn_request><sn_body><addLeaguerstatus><orderId>80</orderId></addLeaguerstatus></sn_body></sn_request>`, "appMethod: suning.selfmarket.leaguerstatus.add", "signInfo: x"),
+		"81":  rawPost(SPIPath+"?method=qimen.taobao.qianniu.cloudkefu.order.self.intercept", "application/json", `{"bizOrder":{"tid":"81"}}`),
+		"":    rawPost(TOPPath+"?method=none", form, "tid=77"),
+		"123": rawPost(TOPPath, form, "method=taobao.bcpush.isv.event.emit&biz_order_id=123"),
+	} {
+		if got := OrderOf(raw, false); got != want {
+			t.Errorf("%s\nis about %q, want %q", raw, got, want)
+		}
+	}
+	if got := OrderOf([]byte("no request"), false); got != "" {
+		t.Errorf("no request is about %q", got)
+	}
+}
