@@ -378,7 +378,7 @@ func TestRefusedCalls(t *testing.T) {
 	if status != http.StatusOK {
 		t.Errorf("%d", status)
 	}
-	holds(t, "verify", page, "unknown", "most likely the secret is another")
+	holds(t, "verify", page, "unknown", "most likely the secret is wrong")
 	_, _, page = g.post("/verify", url.Values{"raw": {request}})
 	holds(t, "valid", page, "The signature holds")
 	_, _, page = g.post("/verify", url.Values{"raw": {request}, "secret": {"another-secret"}})

@@ -91,7 +91,7 @@ var mistakeTexts = map[string]string{
 	"the signature holds, but the call's time is off by %s; 10 minutes are allowed":                       "签名正确，但时间相差 %s；允许 10 分钟",
 	"set the machine's clock":                                                                             "请校准机器时钟",
 	"the signature differs, and no known mistake explains it":                                             "签名不一致，不属于任何已知错误",
-	"most likely the secret is another: check it; else compare the text below with what the client signs": "很可能是密钥不对，请先检查；否则请将下面的原文与客户端签名的原文对比",
+	"most likely the secret is wrong: check it; else compare the text below with what the client signs": "很可能是密钥不对，请先检查；否则请将下面的原文与客户端签名的原文对比",
 	"the signature is written in upper case":                                                              "签名是大写的",
 	"write the hex digits in lower case":                                                                  "十六进制请用小写",
 	"the Base64 of the body has line ends":                                                                "请求体的 Base64 带有换行",

@@ -34,7 +34,7 @@ var (
 	NoSignature    = &Mistake{Name: "no-signature", Text: "sign (Suning: signInfo) is absent or blank", Fix: "sign the request and send the signature along"}
 	UnknownDigest  = &Mistake{Name: "unknown-sign-method", Text: "sign_method is %s", Fix: "use md5, hmac or hmac-sha256, written like that"}
 	HTMLEntity     = &Mistake{Name: "html-entity", Text: "&timestamp was turned into ×tamp on its way", Fix: "do not pass the URL through HTML; write &amp;timestamp there"}
-	UnknownMistake = &Mistake{Name: "unknown", Text: "the signature differs, and no known mistake explains it", Fix: "most likely the secret is another: check it; else compare the text below with what the client signs"}
+	UnknownMistake = &Mistake{Name: "unknown", Text: "the signature differs, and no known mistake explains it", Fix: "most likely the secret is wrong: check it; else compare the text below with what the client signs"}
 	BadTimestamp   = &Mistake{Name: "timestamp-format", Text: "the call's time is no time: %s", Fix: "write yyyy-MM-dd HH:mm:ss in GMT+8", Clock: true}
 	UTCClock       = &Mistake{Name: "utc-clock", Text: "the signature holds, but the call's time is 8 hours behind: UTC instead of GMT+8", Fix: "format the time in GMT+8, whatever the machine's zone", Clock: true}
 	ClockOff       = &Mistake{Name: "clock-off", Text: "the signature holds, but the call's time is off by %s; 10 minutes are allowed", Fix: "set the machine's clock", Clock: true}
