@@ -108,10 +108,11 @@ func (b *Bench) growthRound(r *results, round int, small, large string, filled m
 		measured[dir] = s
 		r.add(s, look)
 		for _, page := range seen {
+			figure := strings.ReplaceAll(page.Name, " ", "_") + "_p99_ms"
 			page.Name += " " + filepath.Base(dir)
 			r.add(page)
 			if dir == large {
-				r.ratio(strings.ReplaceAll(page.Name[:len(page.Name)-len(" large")], " ", "_")+"_p99_ms", page.P99, page)
+				r.ratio(figure, page.P99, page)
 			}
 		}
 		if dir == large {

@@ -85,11 +85,7 @@ func (s *Server) changeDeliveries(v *visit) (any, error) {
 		}
 		err = s.manage(v.Context(), http.MethodPost, "/v1/deliveries/retry", filter, nil)
 	} else {
-		verb := "retry"
-		if v.PostFormValue("do") == "skip" {
-			verb, notice = "skip", "Given up."
-		}
-		err = s.eachDelivery(v, verb, v.PostForm["id"])
+		notice, err = s.eachDelivery(v, v.PostForm["id"])
 	}
 	if err := v.failed(err); err != nil {
 		return nil, err
@@ -100,11 +96,15 @@ func (s *Server) changeDeliveries(v *visit) (any, error) {
 	return v.done(back, notice)
 }
 
-// eachDelivery does something about deliveries one by one. What one is refused keeps no
-// other from it.
-func (s *Server) eachDelivery(v *visit, verb string, ids []string) error {
+// eachDelivery retries deliveries one by one, or gives them up, as a form says, and tells
+// what was done. What one is refused keeps no other from it.
+func (s *Server) eachDelivery(v *visit, ids []string) (notice string, _ error) {
+	verb, notice := "retry", "Tried again."
+	if v.PostFormValue("do") == "skip" {
+		verb, notice = "skip", "Given up."
+	}
 	if len(ids) == 0 {
-		return wrong(v.say("Nothing is ticked."))
+		return "", wrong(v.say("Nothing is ticked."))
 	}
 	var refused *problem
 	for _, id := range ids {
@@ -112,13 +112,13 @@ func (s *Server) eachDelivery(v *visit, verb string, ids []string) error {
 		if p, ok := errors.AsType[*problem](err); ok {
 			refused = &problem{Status: p.Status, Detail: id + ": " + p.Detail}
 		} else if err != nil {
-			return err
+			return "", err
 		}
 	}
 	if refused != nil {
-		return refused
+		return "", refused
 	}
-	return nil
+	return notice, nil
 }
 
 // deliveryPage is one delivery.
@@ -141,11 +141,8 @@ func (s *Server) delivery(v *visit) (any, error) {
 
 func (s *Server) changeDelivery(v *visit) (any, error) {
 	id := v.PathValue("id")
-	verb, notice := "retry", "Tried again."
-	if v.PostFormValue("do") == "skip" {
-		verb, notice = "skip", "Given up."
-	}
-	if err := v.failed(s.eachDelivery(v, verb, []string{id})); err != nil {
+	notice, err := s.eachDelivery(v, []string{id})
+	if err := v.failed(err); err != nil {
 		return nil, err
 	}
 	if v.problem != nil {

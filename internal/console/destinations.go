@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/ordergate/ordergate/internal/order"
 )
@@ -77,7 +76,6 @@ type destinationPage struct {
 	Inputs   []input
 	Trial    *trial
 	Problems []order.Delivery
-	Now      time.Time
 }
 
 // trial is what came of trying a destination, as the management API says it.
@@ -107,7 +105,7 @@ func (s *Server) showDestination(v *visit, entered map[string]any, tried *trial)
 			return nil, err
 		}
 	}
-	p := destinationPage{destinationHealth: all[i], Inputs: inputs(destinationFields, entered, v.problem), Trial: tried, Now: s.Clock()}
+	p := destinationPage{destinationHealth: all[i], Inputs: inputs(destinationFields, entered, v.problem), Trial: tried}
 	p.Problems, _, err = s.lister().List(ctx, order.DeliveryQuery{Destination: name, States: order.Exceptions, Limit: 20})
 	return p, err
 }

@@ -302,8 +302,7 @@ func readRow(l language, columns []column, cells []string) (o, line map[string]a
 			if cell, err = readTime(value); err != nil {
 				return nil, nil, errors.New(l.say("paid_at: %q is no time; write yyyy-MM-dd HH:mm:ss.", value))
 			}
-		}
-		if c.Name == "accepts_failure" {
+		case "accepts_failure":
 			if cell, err = strconv.ParseBool(strings.ToLower(value)); err != nil {
 				return nil, nil, errors.New(l.say("accepts_failure: %q is neither true nor false.", value))
 			}

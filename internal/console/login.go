@@ -93,8 +93,8 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) renderLogin(w http.ResponseWriter, r *http.Request, status int, wrong string) {
 	w.Header().Set("Cache-Control", "no-store")
-	v := &visit{Request: r, server: s, language: languageOf(r), status: status}
-	s.write(w, v, "login", frame{Page: "login", Path: r.URL.Path, Language: v.language, Demo: s.Demo, Version: s.Version, Data: loginForm{Next: local(r.FormValue("next")), Wrong: wrong}})
+	v := &visit{Request: r, language: languageOf(r), status: status}
+	s.write(w, v, "login", frame{Language: v.language, Demo: s.Demo, Version: s.Version, Data: loginForm{Next: local(r.FormValue("next")), Wrong: wrong}})
 }
 
 // local returns a path of the console, or its first page for anything else.

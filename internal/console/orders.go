@@ -125,12 +125,11 @@ type moment struct {
 
 // recorded is what an event keeps of its call.
 type recorded struct {
-	RequestID  string            `json:"request_id"`
-	Format     string            `json:"format"`
-	SignMethod string            `json:"sign_method"`
-	Via        string            `json:"via"`
-	Params     []contract.Param  `json:"-"`
-	Raw        map[string]string `json:"params"`
+	RequestID  string           `json:"request_id"`
+	Format     string           `json:"format"`
+	SignMethod string           `json:"sign_method"`
+	Via        string           `json:"via"`
+	Params     []contract.Param `json:"-"` // in their order
 }
 
 // mostMoments is how many events a page of a time line has.

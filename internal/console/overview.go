@@ -216,18 +216,18 @@ func (s *Server) funnel(v *visit) (any, error) {
 // pageSize is how many rows a page of a list has.
 const pageSize = 50
 
-// stuckOrders lists orders that are stuck: those of a stage, else the first ones of each.
+// stuckOrders lists orders that are stuck: those of a stage, else the first ones of all.
 func (s *Server) stuckOrders(ctx context.Context, v *visit, f *funnel) error {
-	stages, limit := order.Open, pageSize
-	filter := order.OrderFilter{UpdatedUpTo: s.Clock().Add(-f.StuckAfter), Sort: order.ByUnchanged}
+	stages := order.Open
+	filter := order.OrderFilter{UpdatedUpTo: s.Clock().Add(-f.StuckAfter), Sort: order.ByUnchanged, Limit: pageSize}
 	if f.Stage != "" {
-		stages, limit = []order.State{f.Stage}, pageSize
+		stages = []order.State{f.Stage}
 		if behind, ok := order.ReadBehind(v.URL.Query().Get("after")); ok {
 			filter.Behind = &behind
 		}
 	}
 	for _, stage := range stages {
-		filter.Stage, filter.Limit = stage, limit
+		filter.Stage = stage
 		found, more, err := s.Store.Orders(ctx, filter)
 		if err != nil {
 			return err

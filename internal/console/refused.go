@@ -106,7 +106,6 @@ func (l language) explain(raw []byte, reverse bool, secrets []contract.Secret, n
 type verifyPage struct {
 	Reverse  bool
 	Now      string
-	Key      string // of the app that the request names
 	Found    *finding
 	Wrong    string // why it could not be examined
 	Mistakes int
@@ -139,12 +138,12 @@ func (s *Server) verify(v *visit) (any, error) {
 	if err != nil {
 		return refuse("That is no HTTP request: it begins with a line such as POST /router/rest HTTP/1.1, then headers, an empty line, and the body.")
 	}
-	p.Key = wire.AppKeyOf(r, p.Reverse)
+	key := wire.AppKeyOf(r, p.Reverse)
 	secrets := []contract.Secret{contract.Secret(v.PostFormValue("secret"))}
 	if secrets[0] == "" {
-		app, err := s.Store.App(v.Context(), p.Key)
+		app, err := s.Store.App(v.Context(), key)
 		if err != nil {
-			return refuse("There is no app %q; give its secret.", cmp.Or(p.Key, "?"))
+			return refuse("There is no app %q; give its secret.", cmp.Or(key, "?"))
 		}
 		secrets = app.Secrets(s.Clock())
 	}

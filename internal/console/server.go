@@ -135,7 +135,6 @@ var pages = []page{
 // visit is one request of somebody who has logged in.
 type visit struct {
 	*http.Request
-	server   *Server
 	language language
 	status   int    // of the answer; 0: 200
 	goTo     string // where the browser is sent instead of being answered
@@ -176,7 +175,7 @@ func (s *Server) guarded(p page) http.Handler {
 			s.askToLogIn(w, r, p.template != "")
 			return
 		}
-		v := &visit{Request: r, server: s, language: languageOf(r)}
+		v := &visit{Request: r, language: languageOf(r)}
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		data, err := p.show(s, v)
 		if err == nil && v.goTo != "" {
@@ -224,8 +223,6 @@ func (s *Server) missing(v *visit) (any, error) { return nil, order.ErrNotFound 
 
 // frame is what every page has.
 type frame struct {
-	Page     string // its template
-	Path     string
 	Language language
 	Menu     []menuGroup
 	Notice   string
@@ -278,7 +275,7 @@ func (s *Server) menu(path string) []menuGroup {
 // render answers with a page.
 func (s *Server) render(w http.ResponseWriter, v *visit, name string, data any) {
 	f := frame{
-		Page: name, Path: v.URL.Path, Language: v.language, Menu: s.menu(v.URL.Path), Notice: v.noticed(), Problem: v.problem,
+		Language: v.language, Menu: s.menu(v.URL.Path), Notice: v.noticed(), Problem: v.problem,
 		Demo: s.Demo, Shared: s.Shared, Version: s.Version, Now: s.Clock().In(contract.Zone), Data: data,
 	}
 	if name == "orders" {

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"embed"
@@ -30,8 +31,7 @@ var templateFiles embed.FS
 var assetFiles embed.FS
 
 // templates are the pages, by language and name. Each is parsed when somebody first looks
-// at it: all of them take 6 MB, and many a gateway has no
-// visitors.
+// at it: all of them take 6 MB, and many a gateway has no visitors.
 var templates = findTemplates()
 
 func findTemplates() map[language]map[string]func() *template.Template {
@@ -173,18 +173,11 @@ func indented(v any) string {
 			return err.Error()
 		}
 	}
-	n, err := contract.ParseJSON(string(text))
-	if err != nil || n == nil || !json.Valid(text) {
+	var out bytes.Buffer
+	if json.Indent(&out, bytes.TrimSpace(text), "", "  ") != nil {
 		return string(text)
 	}
-	var out strings.Builder
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(json.RawMessage(text)); err != nil {
-		return string(text)
-	}
-	return strings.TrimSuffix(out.String(), "\n")
+	return out.String()
 }
 
 func shorten(text string, most int) string {

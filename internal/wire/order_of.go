@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/ordergate/ordergate/contract"
 )
@@ -39,7 +38,7 @@ func saidBy(r *http.Request, reverse bool) (method string, lookup func(string) s
 	switch {
 	case IsSuning(r):
 		body, _ := io.ReadAll(io.LimitReader(r.Body, MaxBody)) // from memory
-		n := treeOf(string(body))
+		n, _ := anyDocument(string(body))                      // what cannot be read says nothing
 		return Suning{}.Head(r).Method, func(name string) string { return textIn(n, name) }
 	case reverse || IsSPI(r):
 		c, _ := SPI{}.Open(nowhere{}, r)
@@ -50,7 +49,7 @@ func saidBy(r *http.Request, reverse bool) (method string, lookup func(string) s
 		}
 	}
 	c, _ := TOP{}.Open(nowhere{}, r)
-	n := treeOf(c.Document)
+	n, _ := anyDocument(c.Document)
 	method, _ = c.Get("method")
 	return method, func(name string) string {
 		if value, ok := c.Get(name); ok {
@@ -60,21 +59,11 @@ func saidBy(r *http.Request, reverse bool) (method string, lookup func(string) s
 	}
 }
 
-// treeOf reads a document as far as that is possible.
-func treeOf(text string) *contract.Node {
-	text = strings.TrimSpace(text)
-	if strings.HasPrefix(text, "<") {
-		if _, n, err := readXML(text, false, maxNodes); err == nil {
-			return n
-		}
-	} else if n, err := readLenient(text, maxNodes); err == nil {
-		return n
-	}
-	return &contract.Node{}
-}
-
-// textIn finds the first text of a name in a tree.
+// textIn finds the first text of a name in a tree; nothing in none.
 func textIn(n *contract.Node, name string) string {
+	if n == nil {
+		return ""
+	}
 	for _, p := range n.Parts {
 		if p.Name == name && p.Parts == nil {
 			return p.Text

@@ -187,33 +187,38 @@ func presented(text string) string {
 		return text
 	}
 	if n, err := readLenient(text, maxNodes); err == nil && n.Parts != nil {
-		var b strings.Builder
-		presentNode(&b, n, "")
-		return b.String()
+		return nodeText(n)
 	}
 	return contract.Masked
 }
 
 // presentDocument writes what a document says, an indented line a part.
 func presentDocument(text string) string {
-	text = strings.TrimSpace(strings.TrimPrefix(text, string(byteOrderMark)))
-	if text == "" {
+	if contract.Blank(text) {
 		return ""
 	}
-	if strings.HasPrefix(text, "<") {
-		root, n, err := readXML(text, false, maxNodes)
-		if err != nil {
-			return sizeOf([]byte(text), "no XML that can be read")
-		}
-		n = &contract.Node{Kind: contract.ObjectNode, Parts: []contract.Part{{Name: root, Node: n}}}
-		var b strings.Builder
-		presentNode(&b, n, "")
-		return b.String()
-	}
-	n, err := readLenient(text, maxNodes)
+	n, err := anyDocument(text)
 	if err != nil {
 		return sizeOf([]byte(text), "neither JSON nor XML that can be read")
 	}
+	return nodeText(n)
+}
+
+// anyDocument reads a document of XML or JSON, as far as that is possible. The root element
+// of XML is a member like any other.
+func anyDocument(text string) (*contract.Node, error) {
+	text = strings.TrimSpace(strings.TrimPrefix(text, string(byteOrderMark)))
+	if !strings.HasPrefix(text, "<") {
+		return readLenient(text, maxNodes)
+	}
+	root, n, err := readXML(text, false, maxNodes)
+	if err != nil {
+		return nil, err
+	}
+	return &contract.Node{Kind: contract.ObjectNode, Parts: []contract.Part{{Name: root, Node: n}}}, nil
+}
+
+func nodeText(n *contract.Node) string {
 	var b strings.Builder
 	presentNode(&b, n, "")
 	return b.String()

@@ -114,7 +114,16 @@ func TestOrderOf(t *testing.T) {
 			t.Errorf("%s\nis about %q, want %q", raw, got, want)
 		}
 	}
-	if got := OrderOf([]byte("no request"), false); got != "" {
-		t.Errorf("no request is about %q", got)
+	const suning = "appMethod: suning.selfmarket.leaguerstatus.add"
+	for _, raw := range [][]byte{
+		[]byte("no request"),
+		rawPost(SuningPath, "text/xml", "<orderId>80", suning, "signInfo: x"),
+		rawPost(SuningPath, "text/xml", "<orderId", suning, "signInfo: x"),
+		rawPost(SuningPath, "application/json", `{"orderId":`, suning, "signInfo: x"),
+		rawPost(SuningPath, "application/json", "", suning, "signInfo: x"),
+	} {
+		if got := OrderOf(raw, false); got != "" {
+			t.Errorf("%s\nis about %q", raw, got)
+		}
 	}
 }
