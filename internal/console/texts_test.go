@@ -274,3 +274,21 @@ func TestGuideSaysTheNumbers(t *testing.T) {
 		t.Errorf("the page of refused calls does not say: %s", text)
 	}
 }
+
+// The limits and defaults that the forms tell are those that hold.
+func TestFormsTellTheLimits(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]struct{ help, absent string }{
+		"timeout":       {"at most " + order.MaxTimeout.String(), order.DefaultTimeout.String()},
+		"max_in_flight": {"", strconv.Itoa(order.DefaultMaxInFlight)},
+	} {
+		i := slices.IndexFunc(destinationFields, func(f field) bool { return f.Name == name })
+		if f := destinationFields[i]; !strings.HasSuffix(f.Help, want.help) || f.Absent != want.absent {
+			t.Errorf("%s tells %q and %q, want %q and %q", name, f.Help, f.Absent, want.help, want.absent)
+		}
+	}
+	i := slices.IndexFunc(faultFields, func(f field) bool { return f.Name == "delay" })
+	if f, want := faultFields[i], "at most "+order.MaxDelay.String(); !strings.HasSuffix(f.Help, want) {
+		t.Errorf("delay tells %q, want %q", f.Help, want)
+	}
+}
