@@ -14,7 +14,6 @@ import (
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/admin"
-	"github.com/ordergate/ordergate/internal/apply"
 	"github.com/ordergate/ordergate/internal/wire"
 )
 
@@ -31,39 +30,16 @@ type applyCmd struct {
 
 // Run checks the file here and sends it.
 func (cmd *applyCmd) Run(t *terminal) error {
-	d, data, err := readDocument(cmd.File)
+	d, err := readDeclared(cmd.File)
 	if err != nil {
 		return err
 	}
-	if _, err := d.Resolve(); err != nil {
-		return fmt.Errorf("%s: %w", cmd.File, err)
-	}
 	var applied admin.Applied
-	if err := cmd.send(t, http.MethodPost, "/v1/apply", data, &applied); err != nil {
+	if err := cmd.send(t, http.MethodPost, "/v1/apply", d.text, &applied); err != nil {
 		return fmt.Errorf("%s: %w", cmd.File, err)
 	}
 	_, err = fmt.Fprintf(t.out, "applied apps=%d sessions=%d orders=%d destinations=%d\n", applied.Apps, applied.Sessions, applied.Orders, applied.Destinations)
 	return err
-}
-
-// readDocument reads and checks a document, and returns it also as text with
-// its environment variables filled in.
-func readDocument(file string) (*apply.Document, []byte, error) {
-	var data []byte
-	var err error
-	if file == "-" {
-		data, err = io.ReadAll(os.Stdin)
-	} else {
-		data, err = os.ReadFile(file)
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	d, data, err := apply.Expand(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return d, data, nil
 }
 
 // send makes a request to the management API and decodes the answer.

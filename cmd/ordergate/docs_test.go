@@ -363,7 +363,7 @@ func mistakeTable(mistakes []wire.Mistake) string {
 func cliReference(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("# Command line\n\nExit codes: 0 done, 1 refused or failed, 2 misused. Every flag can be given as the environment variable that stands behind it.\n")
-	parser, err := newParser(&cli{}, func(int) {}, io.Discard, io.Discard)
+	parser, err := newParser(&cli{}, &configResolver{}, func(int) {}, io.Discard, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +388,7 @@ func helpText(t *testing.T, args []string) string {
 	t.Helper()
 	type done struct{}
 	var out bytes.Buffer
-	parser, err := newParser(&cli{}, func(int) { panic(done{}) }, &out, &out)
+	parser, err := newParser(&cli{}, &configResolver{}, func(int) { panic(done{}) }, &out, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +470,8 @@ func TestProposedCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
-	g := &gateway{cmd: &serveCmd{}, demo: demo}
+	g := &gateway{demo: demo}
+	g.cmd.Store(&serveCmd{})
 	g.announce(&terminal{out: &said}, resolved(t, p.url), resolved(t, p.adminURL))
 	_, commands, _ := strings.Cut(said.String(), "Try:\n")
 	ran := 0

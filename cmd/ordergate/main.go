@@ -59,15 +59,18 @@ type cli struct {
 type terminal struct {
 	context.Context
 	out, err io.Writer
+	args     []string        // of the command
+	config   *configResolver // the file that it was configured by
 }
 
-func newParser(c *cli, exit func(int), out, err io.Writer) (*kong.Kong, error) {
+func newParser(c *cli, config *configResolver, exit func(int), out, err io.Writer) (*kong.Kong, error) {
 	return kong.New(c,
 		kong.Name("ordergate"),
 		kong.Description("A self-hosted gateway for order events between merchants and marketplaces, in the marketplaces' own protocols."),
 		kong.DefaultEnvars("ORDERGATE"),
 		kong.Vars{"database": defaultDatabase, "token_file": defaultDatabase + tokenSuffix},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Resolvers(config),
 		kong.Writers(out, err),
 		kong.Exit(exit),
 	)
@@ -76,16 +79,21 @@ func newParser(c *cli, exit func(int), out, err io.Writer) (*kong.Kong, error) {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	os.Exit(run(&terminal{ctx, os.Stdout, os.Stderr}, os.Args[1:]))
+	os.Exit(run(&terminal{Context: ctx, out: os.Stdout, err: os.Stderr, args: os.Args[1:]}))
 }
 
-func run(t *terminal, args []string) int {
-	parser, err := newParser(&cli{}, os.Exit, t.out, t.err)
+func run(t *terminal) int {
+	t.config = &configResolver{}
+	parser, err := newParser(&cli{}, t.config, os.Exit, t.out, t.err)
 	if err != nil {
 		fmt.Fprintln(t.err, "ordergate:", err)
 		return exitMisused
 	}
-	command, err := parser.Parse(args)
+	command, err := parser.Parse(t.args)
+	if t.config.err != nil { // without the flag at which it was read
+		fmt.Fprintln(t.err, "ordergate:", t.config.err)
+		return exitMisused
+	}
 	if err != nil {
 		fmt.Fprintf(t.err, "ordergate: %v\nSee: ordergate --help\n", err)
 		return exitMisused

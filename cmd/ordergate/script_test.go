@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,9 @@ func TestMain(m *testing.M) {
 // are:
 //
 //	gateway NAME [flag…]   start serve on free ports; sets $NAME_URL, $NAME_ADMIN and $NAME_LOG
+//	hangup NAME            have it read its configuration again
+//	await FILE TEXT        wait until a text stands in a file
+//	json-lines FILE        compare a log with what slog's JSON is
 //	halt NAME              stop it as an operator does, and wait
 //	exits CODE command…    run a command and compare its exit code
 //	put URL FILE           PUT a file to the management API; prints status and answer
@@ -65,6 +69,9 @@ func params(gateway func(*testscript.TestScript, bool, []string)) testscript.Par
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"gateway":     gateway,
 			"halt":        stopGateway,
+			"hangup":      hangUp,
+			"await":       await,
+			"json-lines":  jsonLines,
 			"exits":       exits,
 			"same-answer": sameAnswer,
 			"put":         put,
@@ -130,7 +137,7 @@ func startGateway(ts *testscript.TestScript, neg bool, args []string) {
 	cmd := exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args[1:]...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = append(os.Environ(), "HOME="+ts.Getenv("WORK"), "TMPDIR="+ts.Getenv("WORK"))
-	for _, name := range []string{"ORDERGATE_ADMIN_TOKEN", "ORDERGATE_KEY"} {
+	for _, name := range []string{"ORDERGATE_ADMIN_TOKEN", "ORDERGATE_KEY", "OG_SECRET"} {
 		if value := ts.Getenv(name); value != "" {
 			cmd.Env = append(cmd.Env, name+"="+value)
 		}
@@ -158,6 +165,36 @@ func stopGateway(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("no gateway %s", args[0])
 	}
 	ts.Check(p.(*process).stop())
+}
+
+func hangUp(ts *testscript.TestScript, neg bool, args []string) {
+	p, ok := running.Load(ts.MkAbs(args[0]))
+	if !ok {
+		ts.Fatalf("no gateway %s", args[0])
+	}
+	ts.Check(p.(*process).cmd.Process.Signal(syscall.SIGHUP))
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(ts.ReadFile(args[0]), args[1]); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not say %q:\n%s", args[0], args[1], ts.ReadFile(args[0]))
+		}
+	}
+}
+
+func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
+	n := 0
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var entry struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
+			ts.Fatalf("%s: %v", line, err)
+		}
+		n++
+	}
+	if n == 0 {
+		ts.Fatalf("%s is empty", args[0])
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

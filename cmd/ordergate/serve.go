@@ -1,47 +1,25 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"github.com/ordergate/ordergate/contract"
-	"github.com/ordergate/ordergate/internal/admin"
 	"github.com/ordergate/ordergate/internal/apply"
-	"github.com/ordergate/ordergate/internal/console"
 	"github.com/ordergate/ordergate/internal/dispatch"
-	"github.com/ordergate/ordergate/internal/intake"
-	"github.com/ordergate/ordergate/internal/order"
-	"github.com/ordergate/ordergate/internal/secret"
 	"github.com/ordergate/ordergate/internal/store"
-	"github.com/ordergate/ordergate/internal/wire"
 )
-
-// stopTimeout is how long a stop waits for calls that are under way, merchants who are
-// asked included.
-const stopTimeout = 30 * time.Second
-
-// readyTimeout is how long readiness waits for a write.
-const readyTimeout = 2 * time.Second
-
-// syncEvery is how often it is looked what of deliveries is whose, of those who share a
-// database.
-const syncEvery = time.Second
 
 // gcPercent makes the collector run seldom: what lives is small, and what calls
 // leave behind is much. Collecting at Go's default costs a fifth of the rate.
@@ -50,49 +28,98 @@ const gcPercent = 400
 // memoryLimit makes it run more often once that much is in use.
 const memoryLimit = 512 << 20
 
+// serveCmd is the settings of a gateway. Those that are marked live can be changed in the
+// configuration file while it runs.
 type serveCmd struct {
+	configured
+	Check bool `help:"Check flags, configuration and declared state, and start nothing."`
+
 	Listen         string          `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
 	Admin          string          `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port: console, management API and metrics (default ${default})."`
 	Database       string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}; with --demo a temporary one), or postgres://USER:PASSWORD@HOST/DATABASE, which any number of processes may share."`
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
 	Sandbox        bool            `help:"Let the management API inject faults (/v1/faults)."`
-	Apply          []string        `sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
+	Apply          []string        `live:"" sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
 	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database; of PostgreSQL shown once, and its hash kept)."`
+	AdminTokenFile string          `placeholder:"FILE" help:"File that holds it."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database; with PostgreSQL it must be given, the same to every process)."`
-	AllowPrivate   []string        `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
-	AlertStuck     time.Duration   `default:"24h" placeholder:"DURATION" help:"How long an order may wait for its next step before an event says so, ordergate.alert.order.stuck; 0: none does (default ${default})."`
-	AlertRefund    time.Duration   `default:"20m" placeholder:"DURATION" help:"How long before the automatic refund of a line an event says so, ordergate.alert.refund.near; 0: none does (default ${default})."`
-	Keep           string          `placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
+	KeyFile        string          `placeholder:"FILE" help:"File that holds them, in Base64."`
+	AllowPrivate   []string        `live:"" placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
+	AlertStuck     time.Duration   `live:"" default:"24h" placeholder:"DURATION" help:"How long an order may wait for its next step before an event says so, ordergate.alert.order.stuck; 0: none does (default ${default})."`
+	AlertRefund    time.Duration   `live:"" default:"20m" placeholder:"DURATION" help:"How long before the automatic refund of a line an event says so, ordergate.alert.refund.near; 0: none does (default ${default})."`
+	Keep           string          `live:"" placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
 	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
 	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
-	TLSCert        string          `name:"tls-cert" placeholder:"FILE" type:"existingfile" help:"Certificate for TLS on the protocol port."`
-	TLSKey         string          `name:"tls-key" placeholder:"FILE" type:"existingfile" help:"Its private key."`
-	LogLevel       slog.Level      `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
+	TLSCert        string          `live:"" name:"tls-cert" placeholder:"FILE" help:"Certificate for TLS on the protocol port."`
+	TLSKey         string          `live:"" name:"tls-key" placeholder:"FILE" help:"Its private key."`
+	Drain          time.Duration   `placeholder:"DURATION" help:"How long /readyz is red before the ports close at a stop: as long as a load balancer needs to see it."`
+	Trace          string          `placeholder:"URL" help:"Where OpenTelemetry traces go, by OTLP over HTTP, such as http://127.0.0.1:4318 (default: nowhere)."`
+	TraceShare     float64         `default:"1" placeholder:"0..1" help:"Which share of calls is traced that do not come with a trace (default ${default})."`
+	LogLevel       slog.Level      `live:"" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (default ${default})."`
+	LogFormat      string          `enum:"text,json" default:"text" placeholder:"FORMAT" help:"text or json (default ${default})."`
 }
 
-// gateway is a running serve.
-type gateway struct {
-	cmd        *serveCmd
-	log        *slog.Logger
-	metrics    *metrics
-	store      order.Store
-	limits     *intake.Limits
-	token      contract.Secret
-	tokenAt    string // file of the token; empty: it was given
-	tokenHash  string // of the token that all who share the database accept; empty: it is known
-	shared     bool   // other processes may share the database
-	proxies    []netip.Prefix
-	demo       *apply.Document   // nil: not the demo
-	injections *order.Injections // nil: no sandbox
-	refused    *order.RefusedCalls
-	meter      *console.Meter
-	key        *secret.Key
-	gateway    http.Handler // the protocol port
-	gatewayURL string       // where callers reach it
-	asker      *dispatch.Asker
-	courier    *dispatch.Dispatcher
-	keep       time.Duration // of events; 0: for ever
-	stopping   atomic.Bool
+// settings are the values of serve's flags, checked, that are not used as they are
+// written.
+type settings struct {
+	proxies     []netip.Prefix
+	allow       []netip.Prefix
+	keep        time.Duration    // of events; 0: for ever
+	certificate *tls.Certificate // nil: no TLS
+	states      []*declared
+}
+
+// settings checks the flags, the files that they name, and the state that these declare.
+func (cmd *serveCmd) settings(config *configResolver) (*settings, error) {
+	if err := cmd.check(); err != nil {
+		return nil, config.located(err)
+	}
+	s := &settings{}
+	var err error
+	if s.keep, err = parseKeep(cmd.Keep); err != nil {
+		return nil, config.located(wrongFlag("keep", "%q: %v", cmd.Keep, err))
+	}
+	if s.proxies, err = networks("trusted-proxies", cmd.TrustedProxies); err != nil {
+		return nil, config.located(err)
+	}
+	if s.allow, err = networks("allow-private", cmd.AllowPrivate); err != nil {
+		return nil, config.located(err)
+	}
+	if cmd.Demo {
+		s.allow = append(s.allow, dispatch.Loopback...)
+	}
+	if cmd.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
+		if err != nil {
+			return nil, config.located(wrongFlag("tls-cert", "and --tls-key cannot be used: %v", err))
+		}
+		s.certificate = &pair
+	}
+	if d := config.state(); d != nil {
+		if err := d.check(); err != nil {
+			return nil, err
+		}
+		s.states = append(s.states, d)
+	}
+	for _, file := range cmd.Apply {
+		d, err := readDeclared(file)
+		if err != nil {
+			return nil, err
+		}
+		s.states = append(s.states, d)
+	}
+	return s, nil
+}
+
+func networks(flag string, texts []string) (list []netip.Prefix, err error) {
+	for _, text := range texts {
+		prefix, err := apply.ParsePrefix(text)
+		if err != nil {
+			return nil, wrongFlag(flag, "%q: neither an address nor a network", text)
+		}
+		list = append(list, prefix)
+	}
+	return list, nil
 }
 
 // Run serves until the context ends, then finishes what was accepted.
@@ -103,48 +130,73 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(memoryLimit)
 	}
-	if err := cmd.check(); err != nil {
+	s, err := cmd.settings(t.config)
+	if err != nil {
 		return err
 	}
-	g := &gateway{cmd: cmd, metrics: newMetrics(), refused: &order.RefusedCalls{}, meter: &console.Meter{}, log: slog.New(slog.NewTextHandler(t.err, &slog.HandlerOptions{Level: cmd.LogLevel}))}
-	for _, text := range cmd.TrustedProxies {
-		prefix, err := apply.ParsePrefix(text)
-		if err != nil {
-			return misused("--trusted-proxies %q: neither an address nor a network", text)
-		}
-		g.proxies = append(g.proxies, prefix)
+	if cmd.Check {
+		return cmd.checked(t, s)
 	}
-	guard := dispatch.Guard{}
-	for _, text := range cmd.AllowPrivate {
-		prefix, err := apply.ParsePrefix(text)
-		if err != nil {
-			return misused("--allow-private %q: neither an address nor a network", text)
-		}
-		guard.Allow = append(guard.Allow, prefix)
-	}
-	if cmd.Demo {
-		guard.Allow = append(guard.Allow, dispatch.Loopback...)
-	}
-	if cmd.QimenAge <= 0 {
-		return misused("--qimen-age %s: want a duration such as 10m", cmd.QimenAge)
-	}
-	keep, err := parseKeep(cmd.Keep)
-	if err != nil {
-		return misused("--keep %q: %v", cmd.Keep, err)
-	}
-	g.keep = keep
-	g.asker = &dispatch.Asker{HTTP: dispatch.NewClient(guard), Clock: time.Now, Log: g.log}
-	g.courier = &dispatch.Dispatcher{Guard: guard, Clock: time.Now, Log: g.log} // the store comes later
 	cleanUp, err := cmd.chooseDatabase()
 	if err != nil {
 		return err
 	}
 	defer cleanUp()
-	if err := g.open(t); err != nil {
+	g, err := newGateway(t, cmd, s)
+	if err != nil {
 		return err
 	}
+	if err := g.open(t); err != nil {
+		return errors.Join(err, g.stopTracing())
+	}
 	err = g.serve(t)
-	return errors.Join(err, g.store.Close())
+	return errors.Join(err, g.store.Close(), g.stopTracing())
+}
+
+// checked says what was found in order.
+func (cmd *serveCmd) checked(t *terminal, s *settings) error {
+	if _, err := cmd.secrets(); err != nil {
+		return t.config.located(err)
+	}
+	if c := t.config; c != nil && c.config != nil {
+		fmt.Fprintf(t.out, "%s: %d settings\n", c.path, len(c.config.Settings))
+	}
+	for _, d := range s.states {
+		n := d.document
+		fmt.Fprintf(t.out, "%s: %d apps, %d sessions, %d destinations, %d orders\n", d.file, len(n.Apps), len(n.Sessions), len(n.Destinations), len(n.Orders))
+	}
+	_, err := fmt.Fprintln(t.out, "ok")
+	return err
+}
+
+// secretValues are the secrets that flags or files give.
+type secretValues struct{ token, key contract.Secret }
+
+func (cmd *serveCmd) secrets() (s secretValues, err error) {
+	if s.token, err = secretOf("admin-token", cmd.AdminToken, cmd.AdminTokenFile); err != nil {
+		return s, err
+	}
+	s.key, err = secretOf("key", cmd.Key, cmd.KeyFile)
+	return s, err
+}
+
+// secretOf is a secret as given, or as a file holds it.
+func secretOf(flag string, given contract.Secret, file string) (contract.Secret, error) {
+	switch {
+	case file == "":
+		return given, nil
+	case given != "":
+		return "", wrongFlag(flag, "is given twice: as it is, and by --%s-file", flag)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", wrongFlag(flag+"-file", "cannot be read: %v", err)
+	}
+	text := strings.TrimSpace(string(data))
+	if text == "" {
+		return "", wrongFlag(flag+"-file", "names %s, which is empty", file)
+	}
+	return contract.Secret(text), nil
 }
 
 // parseKeep reads how long events are kept: days, as 90d, or a duration.
@@ -164,25 +216,35 @@ func parseKeep(text string) (time.Duration, error) {
 	return 0, errors.New("write days, such as 90d, or a duration such as 36h")
 }
 
+// check checks the flags as far as that needs no look at files.
 func (cmd *serveCmd) check() error {
 	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
-		return misused("--tls-cert and --tls-key belong together")
+		return wrongFlag("tls-cert", "and --tls-key belong together")
 	}
 	if err := store.Check(cmd.Database); cmd.Database != "" && err != nil {
-		return misused("--%v", err)
+		return wrongFlag("database", "is none: %s", strings.TrimPrefix(err.Error(), "database: "))
 	}
-	for _, address := range []string{cmd.Listen, cmd.Admin} {
+	for flag, address := range map[string]string{"listen": cmd.Listen, "admin": cmd.Admin} {
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return misused("address %q: want HOST:PORT", address)
+			return wrongFlag(flag, "%q: want HOST:PORT", address)
+		}
+		if cmd.Demo && !isLoopback(address) {
+			return wrongFlag(flag, "%s: --demo listens on loopback only, as its secrets are published", address)
 		}
 	}
-	if !cmd.Demo {
-		return nil
-	}
-	for _, address := range []string{cmd.Listen, cmd.Admin} {
-		if !isLoopback(address) {
-			return misused("--demo listens on loopback only, not on %s: its secrets are published", address)
+	for flag, d := range map[string]time.Duration{"alert-stuck": cmd.AlertStuck, "alert-refund": cmd.AlertRefund, "drain": cmd.Drain} {
+		if d < 0 {
+			return wrongFlag(flag, "%s: want a duration such as 10m, or 0", d)
 		}
+	}
+	if cmd.QimenAge <= 0 {
+		return wrongFlag("qimen-age", "%s: want a duration such as 10m", cmd.QimenAge)
+	}
+	if to, err := url.Parse(cmd.Trace); cmd.Trace != "" && (err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https") {
+		return wrongFlag("trace", "is no address: want http://HOST:PORT, where a collector takes OTLP over HTTP (mostly port 4318)")
+	}
+	if !(cmd.TraceShare >= 0 && cmd.TraceShare <= 1) {
+		return wrongFlag("trace-share", "%v: want a number from 0 to 1", cmd.TraceShare)
 	}
 	return nil
 }
@@ -211,296 +273,4 @@ func (cmd *serveCmd) chooseDatabase() (cleanUp func(), err error) {
 	}
 	cmd.Database = "sqlite:" + filepath.Join(dir, defaultDatabase)
 	return func() { _ = os.RemoveAll(dir) }, nil
-}
-
-// open opens the store with its secrets and applies what the flags name.
-func (g *gateway) open(ctx context.Context) error {
-	g.shared = store.Shared(g.cmd.Database)
-	key, err := databaseKey(g.cmd.Database, g.cmd.Key)
-	if err != nil {
-		return err
-	}
-	g.key = key
-	g.token = g.cmd.AdminToken
-	if g.token == "" && !g.shared {
-		path, err := store.File(g.cmd.Database)
-		if err != nil {
-			return err
-		}
-		g.tokenAt = path + tokenSuffix
-		text, err := secret.LoadText(g.tokenAt, rand.Text)
-		if err != nil {
-			return fmt.Errorf("admin token: %w", err)
-		}
-		g.token = contract.Secret(text)
-	}
-	if g.shared {
-		g.courier.SyncEvery = syncEvery
-	}
-	g.store, err = store.Open(ctx, g.cmd.Database, store.Options{Key: key, Log: g.log, Lagging: g.courier.Lagging, OnCommit: g.committed, OnGrown: g.courier.Grown})
-	if err != nil {
-		return err
-	}
-	g.asker.Store, g.courier.Store = g.store, g.store
-	if err := errors.Join(g.agreeOnToken(ctx), g.prepare(ctx)); err != nil {
-		return errors.Join(err, g.store.Close())
-	}
-	return nil
-}
-
-// databaseKey is the key that seals what a database holds: as given, or the one beside it.
-func databaseKey(database string, given contract.Secret) (*secret.Key, error) {
-	var key *secret.Key
-	var err error
-	switch {
-	case given != "":
-		key, err = secret.Parse(string(given))
-	case store.Shared(database):
-		return nil, misused("--key: with PostgreSQL it must be given, best as ORDERGATE_KEY: 32 bytes in Base64, the same for all who share the database (openssl rand -base64 32)")
-	default:
-		var path string
-		if path, err = store.File(database); err == nil {
-			key, err = secret.Load(path + keySuffix)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
-	}
-	return key, nil
-}
-
-// committed hands over what was committed.
-func (g *gateway) committed(group store.Group) {
-	g.metrics.observeCommit(group)
-	if group.Next {
-		g.courier.Committed(group.Events, group.Redirected)
-	} else {
-		g.courier.Learn(group.Events)
-	}
-}
-
-// agreer is a store whose processes agree on values that it keeps.
-type agreer interface {
-	Agree(ctx context.Context, name string, fresh func() string) (value string, made bool, err error)
-}
-
-// agreeOnToken finds out which token all who share the database accept, when none is
-// given: of one that is made now, the hash is kept, and it is shown once.
-func (g *gateway) agreeOnToken(ctx context.Context) error {
-	shared, ok := g.store.(agreer)
-	if !ok || g.token != "" {
-		return nil
-	}
-	token := rand.Text()
-	hash, made, err := shared.Agree(ctx, "admin_token", func() string { return secret.Hash(token) })
-	if err != nil {
-		return fmt.Errorf("admin token: %w", err)
-	}
-	g.tokenHash = hash
-	if made {
-		g.token = contract.Secret(token)
-	}
-	return nil
-}
-
-func (g *gateway) prepare(ctx context.Context) (err error) {
-	if !g.shared { // else others may be asking
-		n, err := order.AbandonAsked(ctx, g.store, time.Time{})
-		if err != nil {
-			return fmt.Errorf("locks that were asked for: %w", err)
-		} else if n > 0 {
-			g.log.Warn("merchants were asked for locks when the last process ended; they are unknown now", "orders", n)
-		}
-	}
-	if g.cmd.Demo {
-		if g.demo, err = apply.Demo(); err != nil {
-			return err
-		}
-		if err := g.demo.Store(ctx, g.store); err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
-	}
-	for _, file := range g.cmd.Apply {
-		d, _, err := readDocument(file)
-		if err != nil {
-			return err
-		}
-		if err := d.Store(ctx, g.store); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	g.limits, err = intake.NewLimits(ctx, g.store, time.Now())
-	return err
-}
-
-// serve answers both ports until ctx ends.
-func (g *gateway) serve(t *terminal) error {
-	protocol, err := net.Listen("tcp", g.cmd.Listen)
-	if err != nil {
-		return err
-	}
-	management, err := net.Listen("tcp", g.cmd.Admin)
-	if err != nil {
-		return errors.Join(err, protocol.Close())
-	}
-	if g.cmd.Sandbox || g.cmd.Demo {
-		g.injections = &order.Injections{}
-	}
-	g.gatewayURL = g.scheme() + "://" + protocol.Addr().String()
-	g.gateway = (&intake.Server{
-		Store: g.store, Limits: g.limits, Clock: time.Now, Log: g.log, TrustedProxies: g.proxies, Observe: g.observe, Injections: g.injections,
-		Merchants: g.asker, ReverseAge: g.cmd.QimenAge, Refused: g.refused,
-	}).Handler()
-	front := g.server(g.gateway)
-	closing := make(chan struct{})
-	back := g.server(g.adminHandler(closing))
-	back.RegisterOnShutdown(func() { close(closing) })
-
-	working, stopWorking := context.WithCancel(context.Background())
-	var background sync.WaitGroup
-	background.Go(func() { g.limits.Run(working, g.store, g.log) })
-	background.Go(func() { g.courier.Run(working) })
-	if g.keep > 0 {
-		background.Go(func() { (&order.Keeper{Store: g.store, Keep: g.keep, Clock: time.Now, Log: g.log}).Run(working) })
-	}
-	background.Go(func() { (&order.Sweeper{Store: g.store, Clock: time.Now, Log: g.log, Abandon: g.shared}).Run(working) })
-	background.Go(func() {
-		(&order.Alerter{Store: g.store, Clock: time.Now, Log: g.log, StuckAfter: g.cmd.AlertStuck, RefundNear: g.cmd.AlertRefund}).Run(working)
-	})
-	failed := make(chan error, 2)
-	background.Go(func() { failed <- g.answer(front, protocol) })
-	background.Go(func() { failed <- back.Serve(management) })
-
-	g.announce(t, protocol.Addr(), management.Addr())
-	select {
-	case <-t.Done():
-		g.log.Info("stopping; finishing what was accepted")
-		err = nil
-	case err = <-failed:
-	}
-	g.stopping.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	err = errors.Join(err, front.Shutdown(ctx), back.Shutdown(ctx))
-	g.asker.Close()
-	stopWorking()
-	background.Wait()
-	return err
-}
-
-func (g *gateway) answer(front *http.Server, l net.Listener) error {
-	if g.cmd.TLSCert != "" {
-		return front.ServeTLS(l, g.cmd.TLSCert, g.cmd.TLSKey)
-	}
-	return front.Serve(l)
-}
-
-// server has limits for slow and idle peers.
-func (g *gateway) server(h http.Handler) *http.Server {
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      60 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
-	}
-}
-
-func (g *gateway) adminHandler(closing <-chan struct{}) http.Handler {
-	mux := http.NewServeMux()
-	var accepts func(string) bool // nil: the token is known
-	if g.tokenHash != "" {
-		accepts = func(token string) bool { return secret.IsHash(g.tokenHash, token) }
-	}
-	management := admin.Server{Store: g.store, Token: g.token, Accepts: accepts, Clock: time.Now, Log: g.log, Version: version, Injections: g.injections, Courier: g.courier, Closing: closing, Refused: g.metrics.refusedCalls}
-	management.Register(mux)
-	if management.Accepts == nil {
-		management.Accepts = management.IsToken
-	}
-	within := management // what the console does: its pages have asked who it is
-	within.Accepts = func(string) bool { return true }
-	inner := http.NewServeMux()
-	within.Register(inner)
-	mux.Handle("/", (&console.Server{
-		Store: g.store, Courier: g.courier, Manage: inner, Gateway: g.gateway, URL: g.gatewayURL, Accepts: management.Accepts, Mark: g.markSession, Caller: func(r *http.Request) netip.Addr { return intake.CallerAddress(r, g.proxies) },
-		Refused: g.refused, Counts: g.metrics.refusedCalls, Meter: g.meter, Clock: time.Now, Log: g.log, Version: version,
-		Injections: g.injections, Demo: g.cmd.Demo, StuckAfter: g.cmd.AlertStuck, Shared: g.shared,
-	}).Handler())
-	mux.Handle("GET /metrics", promhttp.HandlerFor(g.metrics.registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", g.ready)
-	return mux
-}
-
-// markSession marks a session of the console: another key or another token ends it.
-func (g *gateway) markSession(text string) [32]byte {
-	token := g.tokenHash
-	if token == "" {
-		token = secret.Hash(string(g.token))
-	}
-	return g.key.Mark(token + " " + text)
-}
-
-// observe counts a call.
-func (g *gateway) observe(o intake.Outcome) {
-	g.metrics.observeCall(o)
-	g.meter.Count(time.Now(), o.Answer == "ok")
-}
-
-func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-	defer cancel()
-	err := g.store.Ready(ctx)
-	if g.stopping.Load() {
-		err = errors.New("stopping")
-	}
-	if err != nil {
-		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
-}
-
-// scheme is what callers of the protocol port speak.
-func (g *gateway) scheme() string {
-	if g.cmd.TLSCert != "" {
-		return "https"
-	}
-	return "http"
-}
-
-func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
-	token, bearer := "as given", "$ORDERGATE_ADMIN_TOKEN"
-	switch {
-	case g.tokenAt != "":
-		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
-	case g.tokenHash != "" && g.token != "":
-		token, bearer = string(g.token)+" (shown this once; its hash is in the database)", string(g.token)
-	case g.tokenHash != "":
-		token = "as shown when the database was new"
-	}
-	fmt.Fprintf(t.out, "Ordergate %s is ready.\n  protocols   %s://%s%s (TOP), %s (Suning), %s and %s (Qimen)\n  console     http://%s/\n  management  http://%s/v1/openapi.json\n  admin token %s\n  database    %s\n",
-		version, g.scheme(), protocol, wire.TOPPath, wire.SuningPath, wire.QimenPath, wire.SPIPath, management, management, token, store.Redacted(g.cmd.Database))
-	if g.demo == nil {
-		return
-	}
-	fmt.Fprintln(t.out, "Try:")
-	for _, app := range g.demo.Apps {
-		call := fmt.Sprintf("--url http://%s --app-key %s --secret %s", protocol, app.Key, string(app.Secret))
-		show := fmt.Sprintf("--server http://%s --token \"%s\"", management, bearer)
-		switch {
-		case app.Protocol == contract.Suning:
-			o := g.demo.Orders[0]
-			fmt.Fprintf(t.out, "  ordergate call %s %s iqStatus=%s orderId=%s orderItemId=%s\n", contract.LeaguerStatus.Method, call, contract.StatusShipped, o.Number, o.Lines[1].Number)
-			fmt.Fprintf(t.out, "  ordergate orders show %s %s %s\n", o.Platform, o.Number, show)
-		case app.Key == g.demo.Sessions[0].AppKey:
-			fmt.Fprintf(t.out, "  ordergate call %s %s --session %s status=%s tid=1\n", contract.EventProduce.Method, call, string(g.demo.Sessions[0].Token), contract.StatusTransfer)
-			fmt.Fprintf(t.out, "  ordergate orders show %s 1 %s\n", order.Taobao, show)
-		case app.Seller != "":
-			caller, o := g.demo.Apps[0], g.demo.Orders[len(g.demo.Orders)-1] // it can be locked
-			fmt.Fprintf(t.out, "  ordergate call %s --url http://%s --app-key %s --secret %s --target-app-key %s sellerNick=%s buyerNick=%s 'bizOrder={\"tid\":\"%s\",\"subOrderIds\":\"%s\"}' callType=%s\n",
-				contract.OrderIntercept.Method, protocol, caller.Key, string(caller.Secret), app.Key, app.Seller, *o.Buyer, o.Number, o.Lines[0].Number, contract.CallSynchronous)
-		}
-	}
 }

@@ -39,7 +39,7 @@ func verifyFolder(t *testing.T, folder string, mistakes []wire.Mistake) {
 			want, code = "valid", exitDone
 		}
 		var out, errs bytes.Buffer
-		got := run(&terminal{t.Context(), &out, &errs}, []string{"verify", file, "--secret", "helloworld", "--now", "2024-06-18 12:00:00"})
+		got := run(&terminal{Context: t.Context(), out: &out, err: &errs, args: []string{"verify", file, "--secret", "helloworld", "--now", "2024-06-18 12:00:00"}})
 		first, rest, _ := strings.Cut(out.String(), "\n")
 		if first != want || got != code {
 			t.Errorf("%s: exit %d, %q, want %d, %q\n%s", file, got, first, code, want, errs.String())
@@ -88,7 +88,7 @@ func TestVerifyReadsEditedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out, errs bytes.Buffer
-		if code := run(&terminal{t.Context(), &out, &errs}, []string{"verify", file, "--secret", "helloworld", "--now", "2024-06-18 12:00:00"}); code != exitDone || out.String() != "valid\n" {
+		if code := run(&terminal{Context: t.Context(), out: &out, err: &errs, args: []string{"verify", file, "--secret", "helloworld", "--now", "2024-06-18 12:00:00"}}); code != exitDone || out.String() != "valid\n" {
 			t.Errorf("%s: exit %d, %s%s", name, code, out.String(), errs.String())
 		}
 	}
@@ -110,7 +110,7 @@ func TestVerifyReadsEditedFiles(t *testing.T) {
 			args = append(args, "--now", c.now)
 		}
 		var out, errs bytes.Buffer
-		if code := run(&terminal{t.Context(), &out, &errs}, args); code == exitDone || out.Len() > 0 || errs.Len() == 0 {
+		if code := run(&terminal{Context: t.Context(), out: &out, err: &errs, args: args}); code == exitDone || out.Len() > 0 || errs.Len() == 0 {
 			t.Errorf("%s: exit %d, %s%s", name, code, out.String(), errs.String())
 		}
 	}

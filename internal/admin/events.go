@@ -29,6 +29,7 @@ type Event struct {
 	Format     string            `json:"format"`
 	SignMethod string            `json:"sign_method,omitempty" doc:"TOP only"`
 	Via        string            `json:"via,omitempty" doc:"The API of the batch that it came in"`
+	Trace      string            `json:"trace,omitempty" doc:"The OpenTelemetry trace that the call is part of, as the header traceparent says it"`
 	Params     map[string]string `json:"params" doc:"The API's parameters as received"`
 	Answer     map[string]any    `json:"answer" doc:"The answer's fields"`
 	Warnings   []string          `json:"warnings" doc:"What was odd about the call; see the list of warnings"`

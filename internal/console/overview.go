@@ -42,7 +42,12 @@ type destinationHealth struct {
 // rateOver is over how many steps of the meter a rate of late is taken.
 const rateOver = 6
 
-func (s *Server) stuckAfter() time.Duration { return cmp.Or(s.StuckAfter, defaultStuck) }
+func (s *Server) stuckAfter() time.Duration {
+	if s.StuckAfter == nil {
+		return order.StuckAfter
+	}
+	return cmp.Or(s.StuckAfter(), order.StuckAfter)
+}
 
 func (s *Server) overview(v *visit) (any, error) {
 	ctx := v.Context()

@@ -35,7 +35,7 @@ type Server struct {
 	Caller     func(*http.Request) netip.Addr // where a request comes from, behind proxies; nil: its peer
 	Injections *order.Injections              // faults on demand; nil: this is no sandbox
 	Demo       bool                           // its secrets are published
-	StuckAfter time.Duration                  // how long an open order may be unchanged; 0: defaultStuck
+	StuckAfter func() time.Duration           // how long an open order may be unchanged, 0: order.StuckAfter; nil: that
 	Shared     bool                           // other processes may share the store: what is in memory is this one's
 
 	totals  remembered[order.Totals]
@@ -51,9 +51,6 @@ type Courier interface {
 	// OnTheirWay lists the places of the events that a queue is delivering.
 	OnTheirWay(q order.QueueName) map[int64]bool
 }
-
-// defaultStuck is when an order counts as stuck where nobody says.
-const defaultStuck = 24 * time.Hour
 
 // Handler serves the console's paths.
 func (s *Server) Handler() http.Handler {

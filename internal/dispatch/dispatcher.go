@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/ordergate/ordergate/internal/order"
 )
 
@@ -26,6 +28,9 @@ type Dispatcher struct {
 	// SyncEvery is how often it is looked for parts of queues to deliver, or to give up,
 	// besides when something changed; 0: never. Who shares a store with others, looks.
 	SyncEvery time.Duration
+
+	Tracer  trace.Tracer        // of deliveries; nil: none
+	Observe func(DeliveryTried) // told of every try of a delivery, quickly; nil: nobody
 
 	// Transport carries requests instead of connections of each destination's own; for
 	// tests.
@@ -46,6 +51,16 @@ type Dispatcher struct {
 	watchers atomic.Int32
 	watch    sync.Mutex    // guards grown
 	grown    chan struct{} // closed when the log grows, if anybody watches
+}
+
+// DeliveryTried is how a try of a delivery ended, for metrics.
+type DeliveryTried struct {
+	Destination string
+	Result      string        // a row of TryResults
+	Delivered   bool          // that is its result
+	Duration    time.Duration // of the try
+	Delay       time.Duration // since the event was accepted
+	Late        bool          // it is no first try, or one of a replay: Delay says little
 }
 
 // shutdown is how long deliveries that are on their way may take when Run is to end.

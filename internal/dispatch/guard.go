@@ -4,12 +4,30 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"syscall"
 )
 
 // Guard says which addresses a destination may have. Public ones are always allowed.
 type Guard struct {
-	Allow []netip.Prefix // besides
+	Allow    []netip.Prefix // besides
+	Networks *Networks      // besides, too; nil: none
+}
+
+// Networks may change while they are used. The zero value has none.
+type Networks struct {
+	list atomic.Pointer[[]netip.Prefix]
+}
+
+// Set makes them those of a list.
+func (n *Networks) Set(list []netip.Prefix) { n.list.Store(&list) }
+
+// have reports whether one of them has an address.
+func (n *Networks) have(ip netip.Addr) bool {
+	if n == nil || n.list.Load() == nil {
+		return false
+	}
+	return slices.ContainsFunc(*n.list.Load(), func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // Loopback is what a demo and a benchmark allow besides.
@@ -32,7 +50,7 @@ func prefixes(texts ...string) []netip.Prefix {
 func (g Guard) Check(ip netip.Addr) error {
 	ip = ip.Unmap().WithZone("")
 	within := func(p netip.Prefix) bool { return p.Contains(ip) }
-	if slices.ContainsFunc(g.Allow, within) {
+	if slices.ContainsFunc(g.Allow, within) || g.Networks.have(ip) {
 		return nil
 	}
 	if !ip.IsGlobalUnicast() || ip.IsPrivate() || slices.ContainsFunc(notPublic, within) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -99,6 +100,7 @@ func (s *stream) send(ctx context.Context, e *entry, _ time.Time) outcome {
 	}
 	subject := s.prefix + "." + e.API
 	m := &nats.Msg{Subject: subject, Data: body, Header: nats.Header{"Content-Type": {webhookType}, jetstream.MsgIDHeader: {e.ID}}}
+	identify(ctx, http.Header(m.Header), e.Event)
 	_, err = js.PublishMsg(ctx, m)
 	var api *jetstream.APIError
 	switch {

@@ -27,6 +27,9 @@ const (
 	down                     // the destination failed
 )
 
+// TryResults are what tries of deliveries come to, by verdict.
+var TryResults = [...]string{delivered: "delivered", refused: "refused", failed: "failed", unsure: "no_answer", down: "down"}
+
 // outcome is how one try ended.
 type outcome struct {
 	verdict

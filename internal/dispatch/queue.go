@@ -152,6 +152,7 @@ func (q *queue) work(ctx context.Context, l *lane, probe bool) {
 		try := q.target.begin()
 		started := q.Clock()
 		o := q.deliver(ctx, l)
+		q.observe(l, o, started)
 		next := q.finish(ctx, l, o, try, probe, started)
 		if next == nil {
 			q.target.leave(probe)
@@ -173,6 +174,8 @@ func (q *queue) deliver(ctx context.Context, l *lane) (o outcome) {
 	r := q.target.route.Load()
 	ctx, cancel := context.WithTimeout(ctx, r.Deadline())
 	defer cancel()
+	ctx, end := q.traced(ctx, r, e)
+	defer func() { end(o) }()
 	o = r.send(ctx, e, q.Clock())
 	o.body = r.masked(o.body, e)
 	o.reason = r.masked(o.reason, e)

@@ -111,6 +111,7 @@ func (w *webhooks) send(ctx context.Context, e *entry, now time.Time) outcome {
 		return outcome{verdict: failed, reason: "the request cannot be made: " + err.Error()}
 	}
 	r.Header[retryable] = nil
+	identify(ctx, r.Header, e.Event)
 	o, ok = w.post(r, now)
 	switch {
 	case !ok:
@@ -130,5 +131,9 @@ func asked(ctx context.Context, d *order.Destination, e order.Event, params []co
 	if err != nil {
 		return nil, err
 	}
-	return newWebhooks(poster{}, d).request(ctx, e.ID, body, now)
+	r, err := newWebhooks(poster{}, d).request(ctx, e.ID, body, now)
+	if err == nil {
+		identify(ctx, r.Header, &e)
+	}
+	return r, err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/order"
 	"github.com/ordergate/ordergate/internal/wire"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Check is one step of a protocol's checks.
@@ -79,7 +80,9 @@ type call struct {
 	http      *http.Request
 	now       time.Time
 	id        string
-	method    string // as the caller names it, as is key
+	span      trace.Span // records nothing when calls are not traced
+	inside    bool       // it is one of a batch
+	method    string     // as the caller names it, as is key
 	key       string
 	format    wire.Format
 	rule      order.Rule
@@ -95,7 +98,7 @@ type call struct {
 }
 
 func (s *Server) newCall(p protocol, r *http.Request) call {
-	return call{server: s, protocol: p, ctx: context.WithoutCancel(r.Context()), http: r, id: wire.NewRequestID()}
+	return call{server: s, protocol: p, span: trace.SpanFromContext(r.Context()), ctx: context.WithoutCancel(r.Context()), http: r, id: wire.NewRequestID()}
 }
 
 // guarded makes a fault in the code this call's failure alone.
@@ -199,6 +202,7 @@ func (c *call) judge(record order.Record, warnings []string) (err error) {
 	if handled, err := c.inject(); handled {
 		return err
 	}
+	record.Trace = traceOf(c.span)
 	c.accepted = &order.Call{
 		API: c.rule.API, App: c.app, Seller: c.seller, Request: c.request, Record: record, At: c.now, Session: contract.Secret(c.token), Merchant: c.merchant, Warnings: warnings,
 	}
@@ -207,11 +211,13 @@ func (c *call) judge(record order.Record, warnings []string) (err error) {
 }
 
 // commit stores what calls decide, as one unit.
-func (s *Server) commit(ctx context.Context, tasks []*order.Task) error {
+func (c *call) commit(tasks []*order.Task) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	return stored(s.Store.Commit(ctx, tasks...))
+	ctx, span := startSpan(c.ctx, c.span, "commit")
+	defer span.End()
+	return stored(c.server.Store.Commit(ctx, tasks...))
 }
 
 // stored words what a store says.
@@ -228,12 +234,13 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 	if err == nil {
 		reply, err = c.work.Outcome()
 	}
-	outcome := Outcome{Answer: "ok"}
+	outcome, broken := Outcome{Answer: "ok"}, false
 	if c.rule.API != nil {
 		outcome.API = c.rule.API.Method
 	}
 	if err != nil {
 		refused := c.word(err)
+		broken = errors.Is(refused, contract.Unavailable)
 		answer = c.protocol.Refuse(c.format, refused)
 		if outcome.Answer = "fault"; !errors.Is(err, errReplaced) {
 			outcome.Answer = c.logRefusal(refused, err)
@@ -248,6 +255,7 @@ func (c *call) finish(started time.Time, err error) (answer wire.Answer) {
 	if c.injection != nil && c.injection.Body != nil {
 		answer.Body = []byte(*c.injection.Body)
 	}
+	c.note(outcome, broken)
 	if c.server.Observe != nil {
 		outcome.Duration = time.Since(started)
 		c.server.Observe(outcome)
@@ -268,6 +276,7 @@ func (c *call) word(err error) *contract.Refused {
 
 // send writes the answer, as far as a fault on demand lets it.
 func (c *call) send(w http.ResponseWriter, answer wire.Answer) {
+	w.Header()[wire.RequestIDHeader] = []string{c.id}
 	if c.injection != nil && c.disturb(w) {
 		return
 	}

@@ -34,7 +34,9 @@ func (c *call) waiting() (*order.Destination, error) {
 
 // ask has the merchant decide.
 func (c *call) ask(d *order.Destination) error {
-	reply, err := c.server.Merchants.Ask(c.ctx, d, c.question)
+	ctx, span := startSpan(c.ctx, c.span, "ask "+d.Name)
+	defer span.End()
+	reply, err := c.server.Merchants.Ask(ctx, d, c.question)
 	c.work = &order.Work{Sum: func() any { return reply }}
 	return stored(err)
 }
@@ -49,7 +51,7 @@ func (c *call) carryOut(release func()) error {
 		release() // he may take his time
 		return c.ask(d)
 	}
-	return c.server.commit(c.ctx, c.work.Tasks)
+	return c.commit(c.work.Tasks)
 }
 
 // findMerchant finds the app that a reverse call is for, by its key. Without one the

@@ -61,7 +61,7 @@ func (s *Server) serveBatch(w http.ResponseWriter, r *http.Request, top wire.TOP
 			asked.Go(func() { refused[i] = calls[i].guarded(func() error { return calls[i].ask(d) }) })
 		}
 	}
-	stored := s.commit(c.ctx, tasks)
+	stored := c.commit(tasks)
 	asked.Wait()
 	answers := make([]wire.Answer, len(calls))
 	for i, call := range calls {
@@ -95,6 +95,8 @@ func (s *Server) openTOP(w http.ResponseWriter, r *http.Request, open func(http.
 // inner is a call of the batch that c is the request of.
 func (c *topCall) inner(of *wire.Call) *topCall {
 	inner := &topCall{Call: of, call: c.server.newCall(c.protocol, c.http)}
+	inner.ctx, inner.span = startSpan(c.ctx, c.span, "call") // note ends it
+	inner.inside = true
 	inner.now, inner.app, inner.seller = c.now, c.app, c.seller
 	inner.read()
 	return inner

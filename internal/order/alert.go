@@ -69,6 +69,13 @@ type Alerter struct {
 	alerted map[string]time.Time // refunds of which it is known that there is an alert, with when they are due
 }
 
+// StuckAfter is when an order counts as stuck where nobody says, and RefundNear when a
+// refund is near: serve's defaults.
+const (
+	StuckAfter = 24 * time.Hour
+	RefundNear = 20 * time.Minute
+)
+
 // How often the alerter looks, and how many alerts stand in one transaction: calls wait
 // for it.
 const (

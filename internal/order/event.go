@@ -80,16 +80,20 @@ type Record struct {
 	RequestID string
 	Format    string
 	Digest    string
+	Trace     string           // that the call is part of, as the header traceparent says it; empty: it is not traced
 	Via       string           // the API of a batch that it came in; empty: it came alone
 	Params    []contract.Param // the API's own, as received
 }
 
-// JSON encodes the record: {"request_id","format","sign_method","via","params":{…}}.
+// JSON encodes the record: {"request_id","format","sign_method","trace","via","params":{…}}.
 func (r Record) JSON() json.RawMessage {
 	b := append(make([]byte, 0, 512), `{"request_id":`...)
 	b = contract.AppendJSONString(b, r.RequestID)
 	b = contract.AppendJSONString(append(b, `,"format":`...), r.Format)
 	b = contract.AppendJSONString(append(b, `,"sign_method":`...), r.Digest)
+	if r.Trace != "" {
+		b = contract.AppendJSONString(append(b, `,"trace":`...), r.Trace)
+	}
 	if r.Via != "" {
 		b = contract.AppendJSONString(append(b, `,"via":`...), r.Via)
 	}
@@ -125,6 +129,28 @@ func (c *Call) kept() (record json.RawMessage, sealed contract.Secret) {
 	masked.Params = c.API.Masked(c.Record.Params)
 	return masked.JSON(), contract.Secret(appendParams(nil, secrets))
 }
+
+// RequestID is the request_id of its call's answer; empty: it has no call.
+func (e *Event) RequestID() string {
+	rest, _ := bytes.CutPrefix(e.Record, requestIDMember) // Record.JSON writes it first
+	id, _, _ := bytes.Cut(rest, quote)
+	return string(id)
+}
+
+// Trace is the trace that its call is part of, as the header traceparent says it; empty:
+// none.
+func (e *Event) Trace() string {
+	head, _, _ := bytes.Cut(e.Record, paramsMember)
+	_, rest, _ := bytes.Cut(head, traceMember)
+	text, _, _ := bytes.Cut(rest, quote)
+	return string(text)
+}
+
+var (
+	requestIDMember = []byte(`{"request_id":"`)
+	traceMember     = []byte(`,"trace":"`)
+	quote           = []byte(`"`)
+)
 
 // Params are the parameters that the event keeps of its call, as JSON; secret ones are
 // masked.

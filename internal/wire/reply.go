@@ -184,6 +184,10 @@ func dropSpace(r rune) rune {
 	return r
 }
 
+// RequestIDHeader is the header in which every answer has its request_id: those included
+// whose format has no place for it.
+const RequestIDHeader = "X-Request-Id"
+
 // NewRequestID makes a request_id as the platform's: 12 lower-case letters and
 // digits.
 func NewRequestID() string {
