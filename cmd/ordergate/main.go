@@ -51,6 +51,14 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring a database's schema up to date, as serve does at its start."`
 	Copy    copyCmd    `cmd:"" help:"Copy a ledger from SQLite to PostgreSQL, and compare both."`
 
+	Backup  backupCmd  `cmd:"" help:"Copy a ledger into a file while it is served, and check the copy."`
+	Restore restoreCmd `cmd:"" help:"Make a ledger of a backup, and compare it with what was backed up."`
+	Doctor  doctorCmd  `cmd:"" help:"Look whether this machine is fit: clock, disk, permissions, database, destinations."`
+	Healthy healthyCmd `cmd:"" help:"Ask a running gateway whether it is ready."`
+
+	Completion completionCmd `cmd:"" help:"Print what completes commands and flags in a shell."`
+	Man        manCmd        `cmd:"" help:"Print the man page."`
+
 	Bench   benchCmd   `cmd:"" help:"Measure this program on this machine."`
 	Version versionCmd `cmd:"" help:"Print version, commit and Go release."`
 }

@@ -59,9 +59,9 @@ const (
 
 // CopiedTable is what has become of a table.
 type CopiedTable struct {
-	Name     string
-	Rows     int64
-	Checksum string // of all rows; the same on both sides
+	Name     string `json:"name"`
+	Rows     int64  `json:"rows"`
+	Checksum string `json:"checksum"` // of all rows; the same on both sides
 }
 
 // Copy copies the ledger in a SQLite file into a PostgreSQL database that is new, or that

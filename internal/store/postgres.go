@@ -24,8 +24,8 @@ import (
 //go:embed migrations/postgres/*.sql
 var postgresMigrations embed.FS
 
-// leastVersion is the oldest PostgreSQL that is served.
-const leastVersion = 140000
+// LeastPostgres is the oldest PostgreSQL that is served.
+const LeastPostgres = 140000
 
 // Readers of a node, by what they read for. With those that commit and the one that
 // watches a node has nine connections at most.
@@ -138,8 +138,8 @@ func (s *postgresStore) prepare(ctx context.Context) error {
 		return err
 	}
 	s.writers[0].conn = c
-	if version, _ := strconv.Atoi(c.PgConn().ParameterStatus("server_version_num")); version != 0 && version < leastVersion {
-		return fmt.Errorf("its server is older than PostgreSQL %d", leastVersion/10000)
+	if version, _ := strconv.Atoi(c.PgConn().ParameterStatus("server_version_num")); version != 0 && version < LeastPostgres {
+		return fmt.Errorf("its server is older than PostgreSQL %d", LeastPostgres/10000)
 	}
 	if err := migratePostgres(ctx, c); err != nil {
 		return err

@@ -713,7 +713,7 @@ func TestScalingSaysWhatIs(t *testing.T) {
 	for _, n := range postgresReaders {
 		connections += n
 	}
-	if connections != 9 || order.ShardCount != 16 || leastPartition != 131_072 || leastVersion != 140_000 || watchEvery != 50*time.Millisecond || stuckAfter != 15*time.Second || lease >= 10*time.Second || textMark != "\U0010fffe" {
+	if connections != 9 || order.ShardCount != 16 || leastPartition != 131_072 || LeastPostgres != 140_000 || watchEvery != 50*time.Millisecond || stuckAfter != 15*time.Second || lease >= 10*time.Second || textMark != "\U0010fffe" {
 		t.Error("a figure changed that docs/scaling.md and this test repeat")
 	}
 	for _, claim := range []string{

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/secret"
+	"github.com/ordergate/ordergate/internal/store"
+)
+
+// manifestSuffix is what stands behind a backup's name in that of its manifest.
+const manifestSuffix = ".json"
+
+// databaseFlags say which database a command is about, as serve's flags do.
+type databaseFlags struct {
+	configured
+	Database string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}) or postgres://…."`
+	Key      contract.Secret `placeholder:"BASE64" help:"32 bytes that its secrets are sealed with (default: those beside the file)."`
+	KeyFile  string          `placeholder:"FILE" help:"File that holds them, in Base64."`
+}
+
+// chosen fills in the default and checks the URL.
+func (f *databaseFlags) chosen() error {
+	f.Database = cmp.Or(f.Database, "sqlite:"+defaultDatabase)
+	if err := store.Check(f.Database); err != nil {
+		return wrongFlag("database", "is none: %s", strings.TrimPrefix(err.Error(), "database: "))
+	}
+	return nil
+}
+
+// knownKey is the key as given, or as it stands beside the file; nil: there is none. It
+// makes none.
+func (f *databaseFlags) knownKey() (*secret.Key, error) {
+	given, err := secretOf("key", f.Key, f.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	if given != "" {
+		return secret.Parse(string(given))
+	}
+	path, err := store.File(f.Database)
+	if err != nil {
+		return nil, nil // PostgreSQL
+	}
+	text, err := os.ReadFile(path + keySuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	key, err := secret.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path+keySuffix, err)
+	}
+	return key, nil
+}
+
+// backupCmd copies a ledger.
+type backupCmd struct {
+	databaseFlags
+	To string `required:"" placeholder:"FILE" help:"The file to write; beside it FILE.json says what it holds. $${TIME} in the name is the present, as 20060102-150405."`
+}
+
+// Run copies, checks the copy, and says what it holds.
+func (cmd *backupCmd) Run(t *terminal) error {
+	if err := cmd.chosen(); err != nil {
+		return t.config.located(err)
+	}
+	key, err := cmd.knownKey()
+	if err != nil {
+		return err
+	}
+	to := strings.ReplaceAll(cmd.To, "${TIME}", time.Now().Format("20060102-150405"))
+	var m *store.Manifest
+	if store.Shared(cmd.Database) {
+		m, err = store.BackupPostgres(t, cmd.Database, to, cmd.dump)
+	} else {
+		var file string
+		if file, err = store.File(cmd.Database); err == nil {
+			m, err = store.BackupSQLite(t, file, to)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := writeManifest(to, m); err != nil {
+		return errors.Join(err, os.Remove(to))
+	}
+	describe(t, to, m)
+	switch {
+	case key == nil:
+		fmt.Fprintf(t.out, "Its secrets open with the key %s, which is not in it: keep ORDERGATE_KEY, or the file .key beside the database, somewhere else.\n", m.Key)
+	case key.Fingerprint() != m.Key:
+		return fmt.Errorf("the backup is written, and the key that was found (%s) is not the one of its secrets (%s): find that one", key.Fingerprint(), m.Key)
+	default:
+		fmt.Fprintf(t.out, "Its secrets open with the key %s, which is not in it: keep it somewhere else.\n", m.Key)
+	}
+	return nil
+}
+
+func writeManifest(to string, m *store.Manifest) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(to+manifestSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func describe(t *terminal, file string, m *store.Manifest) {
+	fmt.Fprintf(t.out, "%s: %s, schema %d, taken at %s, checked\n", file, m.Engine, m.Schema, m.TakenAt.In(contract.Zone).Format(time.RFC3339))
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	for _, table := range m.Tables {
+		fmt.Fprintf(w, "  %s\t%d rows\n", table.Name, table.Rows)
+	}
+	_ = w.Flush() // to the terminal
+}
+
+// dump has pg_dump write what a snapshot shows.
+func (cmd *backupCmd) dump(ctx context.Context, snapshot, to string) error {
+	return postgresTool(ctx, cmd.Database, "pg_dump", "--format=custom", "--no-owner", "--no-privileges", "--snapshot="+snapshot, "--file="+to)
+}
+
+// restoreCmd makes a ledger of a backup.
+type restoreCmd struct {
+	databaseFlags
+	From string `required:"" placeholder:"FILE" help:"The backup; FILE.json beside it says what it holds."`
+}
+
+// Run restores and compares.
+func (cmd *restoreCmd) Run(t *terminal) error {
+	if err := cmd.chosen(); err != nil {
+		return t.config.located(err)
+	}
+	text, err := os.ReadFile(cmd.From + manifestSuffix)
+	if err != nil {
+		return fmt.Errorf("what the backup holds is not known; it is written beside it: %w", err)
+	}
+	m := &store.Manifest{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return fmt.Errorf("%s: %w", cmd.From+manifestSuffix, err)
+	}
+	if engine := store.EngineOf(cmd.Database); engine != m.Engine {
+		return misused("%s is a backup of %s, and --database is %s; ordergate copy brings SQLite to PostgreSQL", cmd.From, m.Engine, engine)
+	}
+	key, err := cmd.knownKey()
+	if err != nil {
+		return err
+	}
+	if key != nil && key.Fingerprint() != m.Key {
+		return fmt.Errorf("its secrets are sealed with the key %s, and the one that was found is %s: give the right one by --key-file", m.Key, key.Fingerprint())
+	}
+	if store.Shared(cmd.Database) {
+		err = store.RestorePostgres(t, m, cmd.From, cmd.Database, cmd.load)
+	} else {
+		err = cmd.restoreFile(t, m)
+	}
+	if err != nil {
+		return err
+	}
+	describe(t, store.Redacted(cmd.Database), m)
+	if key == nil {
+		fmt.Fprintf(t.out, "It is served with the key %s: ORDERGATE_KEY, --key-file, or a file .key beside it.\n", m.Key)
+	}
+	return nil
+}
+
+func (cmd *restoreCmd) restoreFile(t *terminal, m *store.Manifest) error {
+	file, err := store.File(cmd.Database)
+	if err != nil {
+		return err
+	}
+	return store.RestoreSQLite(t, m, cmd.From, file)
+}
+
+// load has pg_restore fill the database, all or nothing.
+func (cmd *restoreCmd) load(ctx context.Context) error {
+	return postgresTool(ctx, cmd.Database, "pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-privileges", cmd.From)
+}
+
+// postgresTool runs a program of PostgreSQL's on a database. The password is not on its
+// command line.
+func postgresTool(ctx context.Context, database, name string, args ...string) error {
+	program, err := findTool(name)
+	if err != nil {
+		return err
+	}
+	database, password := withoutPassword(database)
+	run := exec.CommandContext(ctx, program, append([]string{"--dbname=" + database}, args...)...)
+	run.Env = os.Environ()
+	if password != "" {
+		run.Env = append(run.Env, "PGPASSWORD="+password)
+	}
+	var said bytes.Buffer
+	run.Stdout, run.Stderr = &said, &said
+	if err := run.Run(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(said.String()))
+	}
+	return nil
+}
+
+// findTool finds a program of PostgreSQL's: on the path, or of Debian's newest version,
+// which reads all older ones.
+func findTool(name string) (string, error) {
+	if dir := os.Getenv("ORDERGATE_PG_BIN"); dir != "" {
+		return filepath.Join(dir, name), nil
+	}
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(found) > 0 {
+		return slices.MaxFunc(found, func(a, b string) int { return majorOf(a) - majorOf(b) }), nil
+	}
+	program, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("%s is not installed (apt-get install postgresql-client), of the server's version or newer; ORDERGATE_PG_BIN names its folder", name)
+	}
+	return program, nil
+}
+
+// majorOf is the version in /usr/lib/postgresql/15/bin/pg_dump.
+func majorOf(path string) int {
+	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // else 0
+	return n
+}
+
+// withoutPassword takes the password out of the user's part of a database URL. Several hosts with ports are
+// no URL that net/url reads.
+func withoutPassword(database string) (rest, password string) {
+	scheme, rest, _ := strings.Cut(database, "://")
+	authority, path, slash := strings.Cut(rest, "/")
+	user, hosts, ok := cutLast(authority, "@")
+	name, password, given := strings.Cut(user, ":")
+	if !ok || !given {
+		return database, ""
+	}
+	if decoded, err := url.PathUnescape(password); err == nil {
+		password = decoded
+	}
+	rest = scheme + "://" + name + "@" + hosts
+	if slash {
+		rest += "/" + path
+	}
+	return rest, password
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return "", s, false
+}
