@@ -128,7 +128,7 @@ func (m *management) token() string {
 func problemError(status string, data []byte) error {
 	var p admin.Problem
 	if json.Unmarshal(data, &p) != nil || p.Detail == "" {
-		return errors.New(status)
+		return errors.New(status + "; is --server the admin port of a gateway?")
 	}
 	text := p.Detail
 	for _, e := range p.Errors {

@@ -246,7 +246,7 @@ func majorOf(path string) int {
 func withoutPassword(database string) (rest, password string) {
 	scheme, rest, _ := strings.Cut(database, "://")
 	authority, path, slash := strings.Cut(rest, "/")
-	user, hosts, ok := cutLast(authority, "@")
+	user, hosts, ok := cutAtLast(authority, "@")
 	name, password, given := strings.Cut(user, ":")
 	if !ok || !given {
 		return database, ""
@@ -261,7 +261,7 @@ func withoutPassword(database string) (rest, password string) {
 	return rest, password
 }
 
-func cutLast(s, sep string) (before, after string, found bool) {
+func cutAtLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true
 	}

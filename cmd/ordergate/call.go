@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"time"
@@ -144,7 +145,12 @@ func (cmd *callCmd) send(r *http.Request) ([]byte, error) {
 		Transport:     &http.Transport{DisableCompression: true, Proxy: http.ProxyFromEnvironment},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	response, err := client.Do(r)
+	sent := false
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent = true }}
+	response, err := client.Do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+	if err != nil && sent {
+		return nil, fmt.Errorf("the call was sent to %s and not answered: nobody knows whether it was carried out; look for its order there before you repeat it: %w", r.URL.Host, wire.WithoutURL(err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("gateway %s not reached: %w", r.URL.Host, wire.WithoutURL(err))
 	}

@@ -217,7 +217,7 @@ func (cmd *destinationsTestCmd) Run(t *terminal) error {
 		return err
 	}
 	if !trial.OK {
-		return fmt.Errorf("%s: %s (HTTP %d after %.1f ms)", cmd.Name, cmp.Or(oneLine(trial.Reason), "no"), trial.Status, trial.LatencyMS)
+		return fmt.Errorf("%s: %s (after %.1f ms)", cmd.Name, cmp.Or(oneLine(trial.Reason), fmt.Sprintf("HTTP %d", trial.Status)), trial.LatencyMS)
 	}
 	_, err := fmt.Fprintf(t.out, "%s is good: HTTP %d after %.1f ms\n", cmd.Name, trial.Status, trial.LatencyMS)
 	return err

@@ -41,6 +41,9 @@ func generated(t *testing.T) map[string]string {
 		"docs/reference/suning.md": suningReference(),
 		"docs/reference/qimen.md":  qimenReference(),
 		"docs/reference/verify.md": verifyReference(),
+
+		"docs/reference/metrics.md":       metricsReference(),
+		"docs/reference/configuration.md": configReference(t),
 	}
 	for _, rule := range order.Rules {
 		files["docs/reference/"+rule.API.Method+".md"] = apiReference(rule.API, rule.Warnings)

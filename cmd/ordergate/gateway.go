@@ -237,11 +237,11 @@ func (g *gateway) serve(t *terminal) error {
 	cmd := g.cmd.Load()
 	protocol, err := net.Listen("tcp", cmd.Listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; another address: --listen", err)
 	}
 	management, err := net.Listen("tcp", cmd.Admin)
 	if err != nil {
-		return errors.Join(err, protocol.Close())
+		return errors.Join(fmt.Errorf("%w; another address: --admin", err), protocol.Close())
 	}
 	if cmd.Sandbox || cmd.Demo {
 		g.injections = &order.Injections{}

@@ -38,6 +38,8 @@ func misused(format string, args ...any) error {
 // cli is the command line: the one table that parsing, environment variables
 // and help come from.
 type cli struct {
+	ShowVersion kong.VersionFlag `name:"version" env:"-" help:"Print the version."`
+
 	Serve  serveCmd  `cmd:"" help:"Run the gateway."`
 	Apply  applyCmd  `cmd:"" help:"Declare apps, sessions, destinations and orders at a running gateway, from a YAML or JSON file."`
 	Orders ordersCmd `cmd:"" help:"Look at orders of a running gateway."`
@@ -76,7 +78,7 @@ func newParser(c *cli, config *configResolver, exit func(int), out, err io.Write
 		kong.Name("ordergate"),
 		kong.Description("A self-hosted gateway for order events between merchants and marketplaces, in the marketplaces' own protocols."),
 		kong.DefaultEnvars("ORDERGATE"),
-		kong.Vars{"database": defaultDatabase, "token_file": defaultDatabase + tokenSuffix},
+		kong.Vars{"version": "ordergate " + version, "database": defaultDatabase, "token_file": defaultDatabase + tokenSuffix},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.Resolvers(config),
 		kong.Writers(out, err),

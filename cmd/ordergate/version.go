@@ -6,8 +6,12 @@ import (
 	"runtime/debug"
 )
 
-// version is the release. Packaging sets it: -ldflags "-X main.version=1.2.3".
-var version = "0.1.0-dev"
+// version is the release, and revision its commit. Packaging sets them: -ldflags "-X
+// main.version=1.2.3 -X main.revision=…". Without a revision that of the checkout counts.
+var (
+	version  = "0.1.0-dev"
+	revision string
+)
 
 type versionCmd struct{}
 
@@ -18,6 +22,9 @@ func (versionCmd) Run(t *terminal) error {
 }
 
 func commit() string {
+	if revision != "" {
+		return "commit " + revision
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {

@@ -141,7 +141,7 @@ func (s *Server) order(ctx context.Context, k order.Key, ofSeller bool) (*OrderV
 	if ofSeller {
 		found = slices.DeleteFunc(found, func(o *order.Order) bool { return o.Seller != k.Seller })
 	}
-	o, err := sole(s, found, err, "no such order", fmt.Sprintf("several sellers have an order %s; add ?seller=", k.Number))
+	o, err := sole(s, found, err, "no such order", fmt.Sprintf("several sellers have an order %s; name one: --seller, or ?seller=", k.Number))
 	if err != nil {
 		return nil, err
 	}

@@ -185,7 +185,7 @@ func (a *Asker) forward(ctx context.Context, d *order.Destination, q *order.Ques
 	if !known { // his answer is none, or he cannot be asked as he is declared
 		row = contract.ParseError
 	}
-	a.Log.Warn("a merchant gave no verdict", "destination", d.Name, "event", event.ID, "code", row.Code, "reason", wire.WithoutURL(reasonOf(err)))
+	a.Log.Warn("whom a call waits for gave no verdict", "destination", d.Name, "event", event.ID, "code", row.Code, "reason", wire.WithoutURL(reasonOf(err)))
 	return order.Verdict{Err: row}
 }
 

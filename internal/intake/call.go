@@ -295,13 +295,17 @@ func (c *call) logRefusal(refused *contract.Refused, err error) string {
 	case errors.Is(refused, contract.Unavailable) && !errors.Is(err, contract.Busy):
 		level = slog.LevelError
 	}
+	reason := err.Error()
+	if c.injection != nil && c.injection.Replaces() {
+		level, reason = slog.LevelInfo, "a fault on demand: "+reason
+	}
 	log := c.server.Log
 	if !log.Enabled(c.http.Context(), level) {
 		return answer
 	}
 	log.Log(c.http.Context(), level, "call refused",
 		"id", c.id, "api", clip(c.method), "app", clip(c.key), "code", refused.Code, "sub_code", refused.SubCode,
-		"from", c.http.RemoteAddr, "reason", err.Error())
+		"from", c.http.RemoteAddr, "reason", reason)
 	return answer
 }
 

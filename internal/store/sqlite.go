@@ -72,6 +72,9 @@ func openSQLite(ctx context.Context, path string, o Options) (_ *sqliteStore, er
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
 		return nil, err
 	}
+	if err = own(path); err != nil {
+		return nil, err
+	}
 	if s.write.conn, err = sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate); err != nil {
 		return nil, err
 	}
@@ -124,6 +127,15 @@ func lockFile(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// own makes a new database's file its owner's alone, as SQLite makes its log's, too.
+func own(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func prepareWriter(c *sqlite.Conn) error {
