@@ -39,6 +39,12 @@ browser: ## the console in a real browser (needs chromium); ORDERGATE_SCREENSHOT
 	@.ci/chromium
 	go test -tags browser -count=1 -run 'Browser' -v ./cmd/ordergate
 
+packages: ## image, chart, unit, packages, dashboard and rules, by the programs that read them (installs those)
+	.ci/packages
+
+vulnerabilities: ## known vulnerabilities of the dependencies, where the database can be reached
+	.ci/vulnerabilities
+
 interop: ## webhooks, verified by the npm package of Standard Webhooks (needs node and npm)
 	go test -tags interop -count=1 -run 'VerifiedByAnother' -v ./ordergatetest
 
@@ -52,4 +58,4 @@ bench: build ## Go benchmarks of what runs per call, then the gateway against it
 	bin/ordergate bench ingest
 	bin/ordergate bench deliver
 
-.PHONY: help postgres build test check gen race crash browser interop fuzz bench
+.PHONY: help postgres build test check gen race crash browser packages vulnerabilities interop fuzz bench

@@ -19,12 +19,12 @@ func (g *gateway) scheme() string {
 }
 
 func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
-	token, bearer := "as given", "$ORDERGATE_ADMIN_TOKEN"
+	token := "as given"
 	switch {
 	case g.tokenAt != "":
-		token, bearer = "in "+g.tokenAt, "$(cat "+g.tokenAt+")"
+		token = "in " + g.tokenAt
 	case g.tokenHash != "" && g.token != "":
-		token, bearer = string(g.token)+" (shown this once; its hash is in the database)", string(g.token)
+		token = string(g.token) + " (shown this once; its hash is in the database)"
 	case g.tokenHash != "":
 		token = "as shown when the database was new"
 	}
@@ -36,7 +36,7 @@ func (g *gateway) announce(t *terminal, protocol, management net.Addr) {
 	fmt.Fprintln(t.out, "Try:")
 	for _, app := range g.demo.Apps {
 		call := fmt.Sprintf("--url http://%s --app-key %s --secret %s", protocol, app.Key, string(app.Secret))
-		show := fmt.Sprintf("--server http://%s --token \"%s\"", management, bearer)
+		show := fmt.Sprintf("--server http://%s", management) // leaveToken
 		switch {
 		case app.Protocol == contract.Suning:
 			o := g.demo.Orders[0]

@@ -20,7 +20,7 @@ import (
 // management says where the management API is.
 type management struct {
 	Server string          `default:"http://127.0.0.1:8788" placeholder:"URL" help:"Management address (default ${default})."`
-	Token  contract.Secret `env:"ORDERGATE_TOKEN,ORDERGATE_ADMIN_TOKEN" placeholder:"TOKEN" help:"Admin token (default: what ${token_file} in this folder holds)."`
+	Token  contract.Secret `env:"ORDERGATE_TOKEN,ORDERGATE_ADMIN_TOKEN" placeholder:"TOKEN" help:"Admin token (default: that of a demo of yours that runs there, else what ${token_file} in this folder holds)."`
 }
 
 type applyCmd struct {
@@ -116,6 +116,9 @@ func (m *management) stream(t *terminal, path, last string) (lines *bufio.Scanne
 func (m *management) token() string {
 	if m.Token != "" {
 		return string(m.Token)
+	}
+	if token := demoToken(m.Server); token != "" {
+		return token
 	}
 	text, err := os.ReadFile(defaultDatabase + tokenSuffix)
 	if err != nil {

@@ -269,6 +269,14 @@ func (g *gateway) serve(t *terminal) error {
 	background.Go(func() { failed <- g.answer(front, protocol) })
 	background.Go(func() { failed <- back.Serve(management) })
 
+	if cmd.Demo {
+		takeAway, err := leaveToken(management.Addr(), g.token)
+		if err != nil {
+			g.log.Debug("commands of this user have to be given the token", "error", err)
+		} else {
+			defer takeAway()
+		}
+	}
 	g.announce(t, protocol.Addr(), management.Addr())
 	err = g.wait(t, working, failed)
 	g.stopping.Store(true)
