@@ -62,6 +62,7 @@ func TestGeneratedText(t *testing.T) {
 	}
 	comparePart(t, "docs/delivery.md", "own", ownEventTable())
 	comparePart(t, "docs/operations.md", "doctor", doctorTable())
+	comparePart(t, "docs/zh/operations.md", "doctor", doctorTable())
 }
 
 // comparePart compares the part of a file that stands between two marks.

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -46,7 +48,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		w.Header().Set("Date", time.Now().Add(-8*time.Minute).UTC().Format(http.TimeFormat))
 	}))
 	defer late.Close()
-	secure := httptest.NewTLSServer(http.NotFoundHandler()) // of no authority that this machine knows
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler()) // of no authority that this machine knows
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -194,14 +194,12 @@ func (c *gauges) ledger(ctx context.Context, set func(name string, value float64
 		return err
 	}
 	for _, d := range destinations {
-		if d.Wait || d.Disabled {
-			continue
+		switch d.State(c.courier.Condition(d.Name)) {
+		case order.DestinationUp:
+			set("ordergate_destination_up", 1, d.Name, string(d.Kind))
+		case order.DestinationDown:
+			set("ordergate_destination_up", 0, d.Name, string(d.Kind))
 		}
-		up := 1.0
-		if c.courier.Condition(d.Name).Down {
-			up = 0
-		}
-		set("ordergate_destination_up", up, d.Name, string(d.Kind))
 	}
 	owing, err := c.store.Owing(ctx)
 	if err != nil {

@@ -235,15 +235,15 @@ type Stats struct {
 
 // DestinationStats is how a destination is doing.
 type DestinationStats struct {
-	Name     string      `json:"name"`
-	Lag      int64       `json:"lag" doc:"Places in the log between its cursor and the end"`
-	Retrying int         `json:"retrying" doc:"Deliveries that wait for their next attempt"`
-	Dead     int         `json:"dead" doc:"Deliveries that are given up"`
-	Held     int         `json:"held" doc:"Of those, the ones whose orders wait for a person"`
-	State    string      `json:"state" enum:"up,down,disabled,waiting" doc:"waiting: calls wait for its answer, and nothing else is delivered to it"`
-	Reason   string      `json:"reason,omitempty" doc:"Why it is down"`
-	Since    *apply.Time `json:"since,omitempty"`
-	NextAt   *apply.Time `json:"next_at,omitempty" doc:"When it is tried again"`
+	Name     string                 `json:"name"`
+	Lag      int64                  `json:"lag" doc:"Places in the log between its cursor and the end"`
+	Retrying int                    `json:"retrying" doc:"Deliveries that wait for their next attempt"`
+	Dead     int                    `json:"dead" doc:"Deliveries that are given up"`
+	Held     int                    `json:"held" doc:"Of those, the ones whose orders wait for a person"`
+	State    order.DestinationState `json:"state" enum:"up,down,disabled,waiting" doc:"waiting: calls wait for its answer, and nothing else is delivered to it"`
+	Reason   string                 `json:"reason,omitempty" doc:"Why it is down"`
+	Since    *apply.Time            `json:"since,omitempty"`
+	NextAt   *apply.Time            `json:"next_at,omitempty" doc:"When it is tried again"`
 }
 
 func (s *Server) registerStats(api huma.API) {
@@ -275,18 +275,13 @@ func (s *Server) stats(ctx context.Context) (*Stats, error) {
 		out.Refused = s.Refused()
 	}
 	for _, d := range destinations {
-		one := DestinationStats{Name: d.Name, State: "up"}
+		condition := s.Courier.Condition(d.Name)
+		one := DestinationStats{Name: d.Name, State: d.State(condition)}
 		if i := slices.IndexFunc(owing, func(o order.Owing) bool { return o.Destination == d.Name }); i >= 0 {
 			one.Lag, one.Retrying, one.Held, one.Dead = owing[i].Lag, owing[i].Retrying, owing[i].Held, owing[i].Dead+owing[i].Held
 		}
-		condition := s.Courier.Condition(d.Name)
-		switch {
-		case d.Disabled:
-			one.State = "disabled"
-		case d.Wait:
-			one.State = "waiting"
-		case condition.Down:
-			one.State, one.Reason, one.Since, one.NextAt = "down", condition.Reason, apply.AsTime(condition.Since), apply.AsTime(condition.Probe)
+		if one.State == order.DestinationDown {
+			one.Reason, one.Since, one.NextAt = condition.Reason, apply.AsTime(condition.Since), apply.AsTime(condition.Probe)
 		}
 		out.Destinations = append(out.Destinations, one)
 	}

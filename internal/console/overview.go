@@ -118,17 +118,12 @@ func (s *Server) health(ctx context.Context) ([]destinationHealth, error) {
 	}
 	list := make([]destinationHealth, 0, len(destinations))
 	for _, d := range destinations {
-		one := destinationHealth{Destination: d, Condition: s.Courier.Condition(d.Name), State: "up"}
+		one := destinationHealth{Destination: d, Condition: s.Courier.Condition(d.Name)}
+		if one.State = string(d.State(one.Condition)); d.Wait && !d.Disabled {
+			one.State = "asked for answers" // to people
+		}
 		if i := slices.IndexFunc(owing, func(o order.Owing) bool { return o.Destination == d.Name }); i >= 0 {
 			one.Owing = owing[i]
-		}
-		switch {
-		case d.Disabled:
-			one.State = "disabled"
-		case d.Wait:
-			one.State = "asked for answers"
-		case one.Condition.Down:
-			one.State = "down"
 		}
 		i := slices.IndexFunc(queues, func(q order.Queue) bool { return q.Name == order.QueueName(d.Name) })
 		if one.Lag > 0 && i >= 0 {

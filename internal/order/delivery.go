@@ -264,6 +264,30 @@ type Owing struct {
 	Dead        int
 }
 
+// DestinationState is how a destination is doing, in a word.
+type DestinationState string
+
+// The states of a destination.
+const (
+	DestinationUp       DestinationState = "up"
+	DestinationDown     DestinationState = "down"
+	DestinationDisabled DestinationState = "disabled"
+	DestinationWaiting  DestinationState = "waiting" // calls wait for its answer, and nothing else is delivered to it
+)
+
+// State is how the destination is doing under a condition.
+func (d *Destination) State(c Condition) DestinationState {
+	switch {
+	case d.Disabled:
+		return DestinationDisabled
+	case d.Wait:
+		return DestinationWaiting
+	case c.Down:
+		return DestinationDown
+	}
+	return DestinationUp
+}
+
 // Condition is how a destination is doing.
 type Condition struct {
 	Down   bool
