@@ -215,21 +215,22 @@ func (g *gateway) prepare(ctx context.Context) (err error) {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	if err := g.declare(ctx, g.settings.states); err != nil {
+	if _, err := g.declare(ctx, g.settings.states); err != nil {
 		return err
 	}
 	g.limits, err = intake.NewLimits(ctx, g.store, time.Now())
 	return err
 }
 
-// declare stores declared states.
-func (g *gateway) declare(ctx context.Context, states []*declared) error {
-	for _, d := range states {
+// declare stores declared states, each as a whole or not at all, and returns how many it
+// stored.
+func (g *gateway) declare(ctx context.Context, states []*declared) (stored int, err error) {
+	for i, d := range states {
 		if err := d.document.Store(ctx, g.store); err != nil {
-			return d.located(err)
+			return i, d.located(err)
 		}
 	}
-	return nil
+	return len(states), nil
 }
 
 // serve answers both ports until ctx ends.

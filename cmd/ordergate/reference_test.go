@@ -33,7 +33,7 @@ func configReference(t *testing.T) string {
 	b := "# Configuration\n\n`serve --config FILE` reads settings from one YAML file: the flags of `serve`, with `_` for `-`. The same file may hold the declared state, `apps`, `sessions`, `destinations` and `orders` ([format](../apply.md)). " +
 		"`${NAME}` in a value is that environment variable. Flags come first, then the environment, then the file. Mistakes are named with line and fix, and nothing is started: `serve --check --config FILE` looks for them and ends.\n\n" +
 		"```yaml\n" + readFile(t, "deploy/ordergate.yaml") + "```\n\n" +
-		"On `SIGHUP` the file is read again, with the files that it names: what is marked *live* is taken up, and what the state declares is applied. Of the rest the log says that it takes effect at the next start. When anything is wrong, all stays as it was.\n\n" +
+		"On `SIGHUP` the file is read again, with the files that it names: what is marked *live* is taken up, and what the state declares is applied. Of the rest the log says that it takes effect at the next start. When anything in it is wrong, all stays as it was; a document that contradicts what is stored is refused as a whole, with those behind it.\n\n" +
 		row("setting", "environment", "default", "live", "what it is") + row("---", "---", "---", "---", "---")
 	live, _ := changes(&serveCmd{}, everything())
 	isLive := map[string]bool{"tls-cert": true, "tls-key": true} // renewed; not begun

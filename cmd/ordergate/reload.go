@@ -13,11 +13,12 @@ import (
 // was.
 func (g *gateway) reload(t *terminal, working context.Context) {
 	fresh, states, err := g.reread(t)
-	if err == nil {
-		err = g.declare(working, states.states)
-	}
 	if err != nil {
 		g.log.Error("not reloaded: all stays as it was", "error", err)
+		return
+	}
+	if applied, err := g.declare(working, states.states); err != nil {
+		g.log.Error("not reloaded: a document contradicts what is stored; settings stay as they were, and so does what it declares and what those behind it do", "error", err, "documents_applied", applied)
 		return
 	}
 	now := g.cmd.Load()
