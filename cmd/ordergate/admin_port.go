@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/pprof"
+	"path"
 	"strings"
 	"time"
 
@@ -97,14 +98,15 @@ func (g *gateway) logged(h http.Handler) http.Handler {
 const sessionsPath = "/v1/sessions/"
 
 // loggedPath is a path without secrets, and no longer than a log wants it.
-func loggedPath(path string) string {
-	if strings.HasPrefix(path, sessionsPath) {
-		return sessionsPath + "***"
+func loggedPath(asked string) string {
+	clean := path.Clean("/" + asked)
+	if i := strings.Index(strings.ToLower(clean), sessionsPath); i >= 0 {
+		return clean[:i] + sessionsPath + "***"
 	}
-	if len(path) > 200 {
-		return path[:200] + "…"
+	if len(clean) > 200 {
+		return clean[:200] + "…"
 	}
-	return path
+	return clean
 }
 
 // statusWriter remembers an answer's status.

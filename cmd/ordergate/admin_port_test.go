@@ -229,6 +229,23 @@ func TestOneIDFromCallToDelivery(t *testing.T) {
 	}
 }
 
+// No access token gets into the log by the path that it stands in, however that is written.
+func TestLoggedPathsHaveNoTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{
+		{"/v1/orders/taobao/1", "/v1/orders/taobao/1"},
+		{"/v1/sessions/hush", "/v1/sessions/***"},
+		{"//v1/sessions/hush", "/v1/sessions/***"},
+		{"/v1/x/../sessions/hu/sh", "/v1/sessions/***"},
+		{"/V1/Sessions/hush", "/v1/sessions/***"},
+		{"/v1/sessions/" + strings.Repeat("h", 300), "/v1/sessions/***"},
+	} {
+		if got := loggedPath(c[0]); got != c[1] {
+			t.Errorf("%s is logged as %s", c[0], got)
+		}
+	}
+}
+
 // signedCall is where a signed call goes, and its body.
 func signedCall(t *testing.T, p *process, method string, params ...string) (target, form string) {
 	t.Helper()

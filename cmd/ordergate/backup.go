@@ -86,6 +86,9 @@ func (cmd *backupCmd) Run(t *terminal) error {
 		return err
 	}
 	to := strings.ReplaceAll(cmd.To, "${TIME}", time.Now().Format("20060102-150405"))
+	if _, err := os.Stat(to + manifestSuffix); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already: name a new file, or move it away", to+manifestSuffix)
+	}
 	var m *store.Manifest
 	if store.Shared(cmd.Database) {
 		m, err = store.BackupPostgres(t, cmd.Database, to, cmd.dump)
@@ -98,7 +101,7 @@ func (cmd *backupCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := writeManifest(to, m); err != nil {
+	if err := m.Write(to + manifestSuffix); err != nil {
 		return errors.Join(err, os.Remove(to))
 	}
 	describe(t, to, m)
@@ -111,19 +114,6 @@ func (cmd *backupCmd) Run(t *terminal) error {
 		fmt.Fprintf(t.out, "Its secrets open with the key %s, which is not in it: keep it somewhere else.\n", m.Key)
 	}
 	return nil
-}
-
-func writeManifest(to string, m *store.Manifest) error {
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	f, err := os.OpenFile(to+manifestSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(text, '\n'))
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func describe(t *terminal, file string, m *store.Manifest) {
@@ -204,12 +194,9 @@ func postgresTool(ctx context.Context, database, name string, args ...string) er
 	if err != nil {
 		return err
 	}
-	database, password := withoutPassword(database)
+	database, env := forLibpq(database)
 	run := exec.CommandContext(ctx, program, append([]string{"--dbname=" + database}, args...)...)
-	run.Env = os.Environ()
-	if password != "" {
-		run.Env = append(run.Env, "PGPASSWORD="+password)
-	}
+	run.Env = append(os.Environ(), env...)
 	var said bytes.Buffer
 	run.Stdout, run.Stderr = &said, &said
 	if err := run.Run(); err != nil {
@@ -241,25 +228,57 @@ func majorOf(path string) int {
 	return n
 }
 
-// withoutPassword takes the password out of the user's part of a database URL. Several hosts with ports are
-// no URL that net/url reads.
-func withoutPassword(database string) (rest, password string) {
+// forLibpq is a database URL as PostgreSQL's own programs read it, and what goes into
+// their environment instead: the password, which must not stand on a command line, and
+// settings that they do not take in a URL. Several hosts with ports are no URL that net/url
+// reads.
+func forLibpq(database string) (rest string, env []string) {
 	scheme, rest, _ := strings.Cut(database, "://")
-	authority, path, slash := strings.Cut(rest, "/")
-	user, hosts, ok := cutAtLast(authority, "@")
-	name, password, given := strings.Cut(user, ":")
-	if !ok || !given {
-		return database, ""
-	}
+	rest, query, _ := strings.Cut(rest, "?")
+	authority, path, _ := strings.Cut(rest, "/")
+	user, hosts, known := cutAtLast(authority, "@")
+	name, password, _ := strings.Cut(user, ":")
 	if decoded, err := url.PathUnescape(password); err == nil {
 		password = decoded
 	}
-	rest = scheme + "://" + name + "@" + hosts
-	if slash {
-		rest += "/" + path
+	kept, options := url.Values{}, []string{os.Getenv("PGOPTIONS")}
+	values, _ := url.ParseQuery(query) // the store has read it
+	for name, value := range values {
+		switch {
+		case name == "password":
+			password = value[0]
+		case slices.Contains(libpqParams, name):
+			kept[name] = value
+		case !strings.HasPrefix(name, "pool_") && !slices.Contains(pgxParams, name): // the server's
+			options = append(options, "-c "+name+"="+strings.NewReplacer(`\`, `\\`, " ", `\ `).Replace(value[0]))
+		}
 	}
-	return rest, password
+	rest = scheme + "://"
+	if known {
+		rest += name + "@"
+	}
+	rest += hosts + "/" + path
+	if len(kept) > 0 {
+		rest += "?" + strings.ReplaceAll(kept.Encode(), "+", "%20")
+	}
+	if password != "" {
+		env = append(env, "PGPASSWORD="+password)
+	}
+	if len(options) > 1 {
+		slices.Sort(options[1:])
+		env = append(env, "PGOPTIONS="+strings.TrimSpace(strings.Join(options, " ")))
+	}
+	return rest, env
 }
+
+// libpqParams are what PostgreSQL's programs take in a URL, and pgxParams what only this
+// one does. https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+var (
+	libpqParams = strings.Fields("host hostaddr port dbname user passfile require_auth channel_binding connect_timeout client_encoding options application_name fallback_application_name keepalives keepalives_idle " +
+		"keepalives_interval keepalives_count tcp_user_timeout gssencmode sslmode sslnegotiation sslcompression sslcert sslkey sslpassword sslcertmode sslrootcert sslcrl sslcrldir sslsni requirepeer " +
+		"ssl_min_protocol_version ssl_max_protocol_version krbsrvname gsslib service target_session_attrs load_balance_hosts")
+	pgxParams = strings.Fields("default_query_exec_mode statement_cache_capacity description_cache_capacity min_read_buffer_size servicefile sslinline")
+)
 
 func cutAtLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {

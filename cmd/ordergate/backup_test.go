@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,6 +203,34 @@ func testBackup(t *testing.T, place backupPlace) {
 	}
 }
 
+// A backup of what nobody serves, and a doctor who looks at it, leave nothing beside it;
+// nothing that is there is written over.
+func TestBackupLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	database := []string{"--database", "sqlite:" + filepath.Join(dir, "x.db")}
+	mustRun(t, append([]string{"migrate"}, database...)...)
+	mustRun(t, append([]string{"backup", "--to", filepath.Join(dir, "b")}, database...)...)
+	mustRun(t, append([]string{"doctor", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, database...)...)
+	if err := os.Remove(filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := ordergate(t, append([]string{"backup", "--to", filepath.Join(dir, "b")}, database...)...); code != exitRefused || !strings.Contains(out, "b.json is there already") {
+		t.Errorf("over a manifest: exit code %d, %s", code, out)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := []string{"b.json", "x.db", "x.db.key", "x.db.lock"}; !slices.Equal(names, want) {
+		t.Errorf("left are %v, want %v", names, want)
+	}
+}
+
 // damage changes a byte in the middle of a file.
 func damage(t *testing.T, file string) {
 	t.Helper()
@@ -215,18 +244,20 @@ func damage(t *testing.T, file string) {
 	}
 }
 
-// A password in a database's URL is not on the command line of PostgreSQL's programs.
-func TestPasswordIsTakenOutOfTheURL(t *testing.T) {
+// A password in a database's URL is not on the command line of PostgreSQL's programs, and
+// what they do not take in a URL comes to them otherwise.
+func TestDatabaseURLsForPostgresPrograms(t *testing.T) {
 	t.Parallel()
 	for _, c := range [][3]string{
-		{"postgres://u:p%40ss@h/db?sslmode=require", "postgres://u@h/db?sslmode=require", "p@ss"},
-		{"postgres://u:p@h1:5432,h2:5433/db", "postgres://u@h1:5432,h2:5433/db", "p"},
+		{"postgres://u:p%40ss@h/db?sslmode=require", "postgres://u@h/db?sslmode=require", "PGPASSWORD=p@ss"},
+		{"postgres://u:p@h1:5432,h2:5433/db", "postgres://u@h1:5432,h2:5433/db", "PGPASSWORD=p"},
 		{"postgres://u@h/db", "postgres://u@h/db", ""},
-		{"postgres:///db?host=/run/pg", "postgres:///db?host=/run/pg", ""},
-		{"postgres://u:p@h", "postgres://u@h", "p"},
+		{"postgres:///db?host=/run/pg", "postgres:///db?host=%2Frun%2Fpg", ""},
+		{"postgres://u:p@h", "postgres://u@h/", "PGPASSWORD=p"},
+		{"postgres://u@h/db?password=p%26q&statement_timeout=5s&search_path=a b&pool_max_conns=9", "postgres://u@h/db", "PGPASSWORD=p&q|PGOPTIONS=-c search_path=a\\ b -c statement_timeout=5s"},
 	} {
-		if rest, password := withoutPassword(c[0]); rest != c[1] || password != c[2] {
-			t.Errorf("%s: %s and %q", c[0], rest, password)
+		if rest, env := forLibpq(c[0]); rest != c[1] || strings.Join(env, "|") != c[2] {
+			t.Errorf("%s: %s and %q", c[0], rest, env)
 		}
 	}
 }

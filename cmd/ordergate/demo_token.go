@@ -64,4 +64,3 @@ func demoToken(server string) string {
 	}
 	return token
 }
-

@@ -44,9 +44,8 @@ func (cmd *doctorCmd) Run(t *terminal) error {
 	if cmd.KeyFile != "" {
 		d.Secrets = append(d.Secrets, cmd.KeyFile)
 	}
-	if key, err := cmd.knownKey(); err != nil {
-		fmt.Fprintln(t.err, "ordergate: key:", err)
-	} else if key != nil {
+	key, err := cmd.knownKey()
+	if d.KeyError = err; key != nil {
 		d.Key = key.Fingerprint()
 	}
 	findings := d.Look(t)

@@ -12,10 +12,8 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -80,7 +78,7 @@ func newGateway(t *terminal, cmd *serveCmd, s *settings) (*gateway, error) {
 	g.level.Set(cmd.LogLevel)
 	g.log = newLog(t.err, cmd.LogFormat, &g.level)
 	g.certificate.Store(s.certificate)
-	g.private.Set(s.allow)
+	g.allow(s)
 	if cmd.Trace != "" {
 		var err error
 		if g.tracing, err = startTracing(t, cmd.Trace, cmd.TraceShare, g.log); err != nil {
@@ -93,6 +91,15 @@ func newGateway(t *terminal, cmd *serveCmd, s *settings) (*gateway, error) {
 	g.metrics = newMetrics()
 	g.courier.Observe = g.metrics.observeDelivery
 	return g, nil
+}
+
+// allow has destinations be in what settings name; those of a demo on loopback, too.
+func (g *gateway) allow(s *settings) {
+	list := s.allow
+	if g.cmd.Load().Demo {
+		list = append(list[:len(list):len(list)], dispatch.Loopback...)
+	}
+	g.private.Set(list)
 }
 
 // newLog makes the log.
@@ -108,14 +115,11 @@ func newLog(to io.Writer, format string, level slog.Leveler) *slog.Logger {
 func (g *gateway) open(ctx context.Context) error {
 	cmd := g.cmd.Load()
 	g.shared = store.Shared(cmd.Database)
-	given, err := cmd.secrets()
-	if err != nil {
-		return g.terminal.config.located(err)
-	}
-	if g.key, err = databaseKey(cmd.Database, given.key); err != nil {
+	var err error
+	if g.key, err = databaseKey(cmd.Database, g.settings.key); err != nil {
 		return err
 	}
-	g.token = given.token
+	g.token = g.settings.token
 	if g.token == "" && !g.shared {
 		path, err := store.File(cmd.Database)
 		if err != nil {
@@ -234,7 +238,7 @@ func (g *gateway) declare(ctx context.Context, states []*declared) (stored int, 
 }
 
 // serve answers both ports until ctx ends.
-func (g *gateway) serve(t *terminal) error {
+func (g *gateway) serve(t *terminal, hangups <-chan os.Signal) error {
 	cmd := g.cmd.Load()
 	protocol, err := net.Listen("tcp", cmd.Listen)
 	if err != nil {
@@ -279,7 +283,7 @@ func (g *gateway) serve(t *terminal) error {
 		}
 	}
 	g.announce(t, protocol.Addr(), management.Addr())
-	err = g.wait(t, working, failed)
+	err = g.wait(t, working, hangups, failed)
 	g.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
@@ -293,12 +297,7 @@ func (g *gateway) serve(t *terminal) error {
 
 // wait returns when the gateway is to stop. It reloads when it is told to, and stops being
 // ready a while before it stops.
-func (g *gateway) wait(t *terminal, working context.Context, failed <-chan error) error {
-	hangups := make(chan os.Signal, 1)
-	if cmd := g.cmd.Load(); !cmd.Demo || cmd.Config != "" { // a demo ends with its terminal
-		signal.Notify(hangups, syscall.SIGHUP)
-		defer signal.Stop(hangups)
-	}
+func (g *gateway) wait(t *terminal, working context.Context, hangups <-chan os.Signal, failed <-chan error) error {
 	for {
 		select {
 		case <-hangups:

@@ -29,7 +29,7 @@ func (g *gateway) reload(t *terminal, working context.Context) {
 	}
 	g.cmd.Store(&kept)
 	g.level.Set(kept.LogLevel)
-	g.private.Set(states.allow)
+	g.allow(states)
 	if g.certificate.Load() != nil && states.certificate != nil {
 		g.certificate.Store(states.certificate)
 	}

@@ -9,15 +9,17 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
 	"github.com/ordergate/ordergate/internal/apply"
-	"github.com/ordergate/ordergate/internal/dispatch"
+	"github.com/ordergate/ordergate/internal/secret"
 	"github.com/ordergate/ordergate/internal/store"
 )
 
@@ -63,10 +65,11 @@ type serveCmd struct {
 // written.
 type settings struct {
 	proxies     []netip.Prefix
-	allow       []netip.Prefix
+	allow       []netip.Prefix   // that are not public and that destinations may be in; of a demo loopback is allowed besides
 	keep        time.Duration    // of events; 0: for ever
 	certificate *tls.Certificate // nil: no TLS
 	states      []*declared
+	secretValues
 }
 
 // settings checks the flags, the files that they name, and the state that these declare.
@@ -85,15 +88,15 @@ func (cmd *serveCmd) settings(config *configResolver) (*settings, error) {
 	if s.allow, err = networks("allow-private", cmd.AllowPrivate); err != nil {
 		return nil, config.located(err)
 	}
-	if cmd.Demo {
-		s.allow = append(s.allow, dispatch.Loopback...)
-	}
 	if cmd.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
 		if err != nil {
 			return nil, config.located(wrongFlag("tls-cert", "and --tls-key cannot be used: %v", err))
 		}
 		s.certificate = &pair
+	}
+	if s.secretValues, err = cmd.secrets(); err != nil {
+		return nil, config.located(err)
 	}
 	if d := config.state(); d != nil {
 		if err := d.check(); err != nil {
@@ -142,6 +145,11 @@ func (cmd *serveCmd) Run(t *terminal) error {
 		return err
 	}
 	defer cleanUp()
+	hangups := make(chan os.Signal, 1)
+	if !cmd.Demo || cmd.Config != "" { // a demo ends with its terminal
+		signal.Notify(hangups, syscall.SIGHUP) // until it has ended: what comes at another time is not the end
+		defer signal.Stop(hangups)
+	}
 	g, err := newGateway(t, cmd, s)
 	if err != nil {
 		return err
@@ -149,15 +157,12 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	if err := g.open(t); err != nil {
 		return errors.Join(err, g.stopTracing())
 	}
-	err = g.serve(t)
+	err = g.serve(t, hangups)
 	return errors.Join(err, g.store.Close(), g.stopTracing())
 }
 
 // checked says what was found in order.
 func (cmd *serveCmd) checked(t *terminal, s *settings) error {
-	if _, err := cmd.secrets(); err != nil {
-		return t.config.located(err)
-	}
 	if c := t.config; c != nil && c.config != nil {
 		fmt.Fprintf(t.out, "%s: %d settings\n", c.path, len(c.config.Settings))
 	}
@@ -176,8 +181,13 @@ func (cmd *serveCmd) secrets() (s secretValues, err error) {
 	if s.token, err = secretOf("admin-token", cmd.AdminToken, cmd.AdminTokenFile); err != nil {
 		return s, err
 	}
-	s.key, err = secretOf("key", cmd.Key, cmd.KeyFile)
-	return s, err
+	if s.key, err = secretOf("key", cmd.Key, cmd.KeyFile); err != nil || s.key == "" {
+		return s, err
+	}
+	if _, err := secret.Parse(string(s.key)); err != nil {
+		return s, wrongFlag("key", "cannot be used: %v", err)
+	}
+	return s, nil
 }
 
 // secretOf is a secret as given, or as a file holds it.

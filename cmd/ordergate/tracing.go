@@ -48,7 +48,7 @@ func startTracing(ctx context.Context, to string, share float64, log *slog.Logge
 	var last atomic.Int64 // when it was last logged, in Unix nanoseconds
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		if now, then := time.Now().UnixNano(), last.Load(); now-then > int64(traceErrorIn) && last.CompareAndSwap(then, now) {
-			log.Warn("traces are not taken; they are dropped", "to", to, "error", err)
+			log.Warn("traces are not taken; they are dropped", "error", err)
 		}
 	}))
 	return &tracing{

@@ -73,6 +73,9 @@ func ParseConfig(data []byte) (*Config, error) {
 }
 
 func settingOf(key, value *yaml.Node) (Setting, error) {
+	for value.Kind == yaml.AliasNode && value.Alias != nil {
+		value = value.Alias
+	}
 	s := Setting{Name: key.Value, Line: key.Line, List: value.Kind == yaml.SequenceNode}
 	values := []*yaml.Node{value}
 	if s.List {

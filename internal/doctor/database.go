@@ -22,6 +22,9 @@ func (d *Doctor) database(ctx context.Context) (list []Finding) {
 	if i.Server != nil {
 		list = server(i.Server)
 	}
+	if d.KeyError != nil {
+		list = append(list, found(Fail, "make one with: openssl rand -base64 32; for a ledger that there is, give the one it was made with", "key: %v", d.KeyError))
+	}
 	switch {
 	case i.New:
 		return append(list, found(OK, "", "there is no ledger yet: the first start makes it"))
@@ -33,6 +36,7 @@ func (d *Doctor) database(ctx context.Context) (list []Finding) {
 		list = append(list, found(OK, "", "its schema is version %d, as it should be", i.Schema))
 	}
 	switch {
+	case d.KeyError != nil:
 	case d.Key == "":
 		list = append(list, found(Fail, "give ORDERGATE_KEY or --key-file, or restore the file .key beside the database", "no key was found; its secrets are sealed with %s", i.Key))
 	case d.Key != i.Key:

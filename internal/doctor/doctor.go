@@ -37,6 +37,7 @@ type Doctor struct {
 	Database  string   // URL
 	File      string   // of the database; empty: PostgreSQL
 	Secrets   []string // files that only their owner may read; those that are not there are no matter
+	KeyError  error    // why what was found as the key is none
 	Key       string   // fingerprint of the key that was found; empty: none
 	Addresses []string // that the gateway listens on
 	Guard     dispatch.Guard

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,15 @@ func BackupSQLite(ctx context.Context, from, to string) (m *Manifest, err error)
 	return m, err
 }
 
+// Write writes what a backup holds beside it.
+func (m *Manifest) Write(to string) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	return written(to, func(partial string) error { return os.WriteFile(partial, append(text, '\n'), 0o600) })
+}
+
 // written has a file of mode 0600 written under another name, and gives it its own when it
 // is on disk. It replaces nothing.
 func written(to string, write func(partial string) error) error {
@@ -79,7 +89,11 @@ func written(to string, write func(partial string) error) error {
 		return err
 	}
 	partial := f.Name()
-	defer os.Remove(partial)
+	defer func() {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} { // SQLite's, of a copy that was broken off
+			_ = os.Remove(partial + suffix)
+		}
+	}()
 	if err := errors.Join(f.Close(), write(partial), syncFile(partial)); err != nil {
 		return err
 	}
@@ -100,7 +114,14 @@ func syncFile(path string) error {
 
 // copyPages copies a database page by page, as of one moment.
 func copyPages(ctx context.Context, from, to string) (err error) {
-	source, err := sqlite.OpenConn(from, sqlite.OpenReadOnly)
+	flags := sqlite.OpenReadOnly
+	if !isLocked(from + ".lock") {
+		flags = sqlite.OpenReadWrite // nobody serves it: the log that is made to read it is taken away again
+	}
+	source, err := sqlite.OpenConn(from, flags)
+	if err != nil && flags != sqlite.OpenReadOnly {
+		source, err = sqlite.OpenConn(from, sqlite.OpenReadOnly)
+	}
 	if err != nil {
 		return err
 	}

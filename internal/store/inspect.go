@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -43,11 +45,11 @@ type PostgresServer struct {
 }
 
 // Inspect looks at a database.
-func Inspect(ctx context.Context, url string) (*Inspection, error) {
-	if Shared(url) {
-		return inspectPostgres(ctx, url)
+func Inspect(ctx context.Context, database string) (*Inspection, error) {
+	if Shared(database) {
+		return inspectPostgres(ctx, database)
 	}
-	file, err := File(url)
+	file, err := File(database)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +86,7 @@ func inspectSQLite(ctx context.Context, file string) (i *Inspection, err error) 
 		return i, nil
 	}
 	i.Served = isLocked(file + ".lock")
-	c, err := sqlite.OpenConn(file, sqlite.OpenReadOnly)
+	c, err := openUntouched(file, i.Served)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +112,20 @@ func inspectSQLite(ctx context.Context, file string) (i *Inspection, err error) 
 	return i, err
 }
 
+// openUntouched opens a database to read it, without making its log: one that nobody
+// serves, and that was closed well, has none.
+func openUntouched(file string, served bool) (*sqlite.Conn, error) {
+	if _, err := os.Stat(file + "-wal"); served || err == nil {
+		return sqlite.OpenConn(file, sqlite.OpenReadOnly)
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	u := url.URL{Scheme: "file", Path: path, RawQuery: "immutable=1"}
+	return sqlite.OpenConn(u.String(), sqlite.OpenReadOnly|sqlite.OpenURI)
+}
+
 // isLocked reports whether a process has a lock file.
 func isLocked(path string) bool {
 	f, err := os.Open(path)
@@ -124,8 +140,8 @@ func isLocked(path string) bool {
 // be.
 var durable = []string{"fsync", "full_page_writes", "synchronous_commit"}
 
-func inspectPostgres(ctx context.Context, url string) (i *Inspection, err error) {
-	c, err := connectURL(ctx, url)
+func inspectPostgres(ctx context.Context, database string) (i *Inspection, err error) {
+	c, err := connectURL(ctx, database)
 	if err != nil {
 		return nil, err
 	}
