@@ -17,7 +17,7 @@ func (g *gateway) reload(t *terminal, working context.Context) {
 		g.log.Error("not reloaded: all stays as it was", "error", err)
 		return
 	}
-	if applied, err := g.declare(working, states.states); err != nil {
+	if applied, err := g.declare(t, states.states); err != nil { // a stop ends it
 		g.log.Error("not reloaded: a document contradicts what is stored; settings stay as they were, and so does what it declares and what those behind it do", "error", err, "documents_applied", applied)
 		return
 	}
