@@ -12,7 +12,7 @@ build: ## one static binary, bin/ordergate
 
 test: postgres ## every test a newcomer needs to see green
 	go test ./...
-	@echo "Left out: make race, make crash (kill rounds, strace), make browser (chromium), make interop (npm), make fuzz T=30s."
+	@echo "Left out: make race, make crash (kill rounds, strace), make browser (chromium), make interop (npm, php, a JDK), make fuzz T=30s."
 
 postgres: ## install PostgreSQL for the tests, where it is missing and that is allowed
 	@.ci/postgres
@@ -45,8 +45,8 @@ packages: ## image, chart, unit, packages, dashboard and rules, by the programs 
 vulnerabilities: ## known vulnerabilities of the dependencies, where the database can be reached
 	.ci/vulnerabilities
 
-interop: ## webhooks, verified by the npm package of Standard Webhooks (needs node and npm)
-	go test -tags interop -count=1 -run 'VerifiedByAnother' -v ./ordergatetest
+interop: ## webhooks by programs of others: a verifier from npm, the receivers of the documents (needs npm, python3, php, a JDK)
+	go test -tags interop -count=1 -run 'VerifiedByAnother|Receivers' -v ./ordergatetest ./cmd/ordergate
 
 fuzz: ## every fuzz target for T each, a time or a count such as 100000x
 	@set -e; for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include=*_test.go . | sed 's/func //' | sort -u); do \

@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,7 +50,8 @@ func generated(t *testing.T) map[string]string {
 	return files
 }
 
-// Reference pages, help texts and the README's tables are those of the code.
+// Reference pages, help texts, the README's tables and the programs that documents show are
+// those of the code.
 func TestGeneratedText(t *testing.T) {
 	t.Parallel()
 	for name, want := range generated(t) {
@@ -63,6 +63,11 @@ func TestGeneratedText(t *testing.T) {
 	comparePart(t, "docs/delivery.md", "own", ownEventTable())
 	comparePart(t, "docs/operations.md", "doctor", doctorTable())
 	comparePart(t, "docs/zh/operations.md", "doctor", doctorTable())
+	for _, name := range documentNames(t) {
+		if text := readFile(t, name); included.MatchString(text) {
+			compareFile(t, name, withIncludes(t, text))
+		}
+	}
 }
 
 // comparePart compares the part of a file that stands between two marks.
@@ -429,36 +434,6 @@ func TestDecisionSaysTheMemory(t *testing.T) {
 	}
 }
 
-// The READMEs' console blocks are run: each command prints what stands below
-// it, but for request ids.
-func TestReadmeCommands(t *testing.T) {
-	t.Parallel()
-	program, err := exec.LookPath("ordergate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"README.md", "README.zh-CN.md"} {
-		p, err := launch(exec.Command(program, "serve", "--demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"), t.TempDir()+"/log")
-		if err != nil {
-			t.Fatal(err)
-		}
-		steps := consoleSteps(readFile(t, name))
-		if len(steps) < 2 {
-			t.Errorf("%s shows %d commands", name, len(steps))
-		}
-		for _, step := range steps {
-			got := requestID.ReplaceAllString(runLine(t, program, p, step[0]), "${1}ID")
-			want := requestID.ReplaceAllString(step[1], "${1}ID")
-			if got != want {
-				t.Errorf("%s: %s\n got %q\nwant %q", name, step[0], got, want)
-			}
-		}
-		if err := p.stop(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // The commands that the demo proposes work as they are printed.
 func TestProposedCommands(t *testing.T) {
 	t.Parallel()
@@ -506,23 +481,6 @@ func resolved(t *testing.T, url string) net.Addr {
 		t.Fatal(err)
 	}
 	return address
-}
-
-var consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
-
-// consoleSteps returns commands and their output, from blocks in which a
-// command stands behind "$ ".
-func consoleSteps(text string) (steps [][2]string) {
-	for _, block := range consoleBlock.FindAllStringSubmatch(text, -1) {
-		for line := range strings.Lines(block[1]) {
-			if command, ok := strings.CutPrefix(line, "$ "); ok {
-				steps = append(steps, [2]string{strings.TrimSpace(command)})
-			} else if n := len(steps); n > 0 {
-				steps[n-1][1] += line
-			}
-		}
-	}
-	return steps
 }
 
 // runLine runs `go run ./cmd/ordergate …` with the program under test against a
