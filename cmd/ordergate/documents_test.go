@@ -26,6 +26,9 @@ func TestDocuments(t *testing.T) {
 	t.Parallel()
 	ports, ran := newPorts(), 0
 	for _, name := range append(documentNames(t), "README.md", "README.zh-CN.md") {
+		if strings.HasPrefix(name, chinese) { // TestTwins: its commands are those of its twin
+			continue
+		}
 		d := readDocument(t, name)
 		steps := stepsOf(t, d)
 		if len(steps) == 0 {
@@ -44,7 +47,7 @@ func TestDocuments(t *testing.T) {
 			}
 		})
 	}
-	if ran < 10 {
+	if ran < 8 {
 		t.Errorf("%d documents show commands", ran)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,21 +95,20 @@ func withIncludes(t *testing.T, text string) string {
 	})
 }
 
+// chinese is the folder of the Chinese documents.
+const chinese = "docs/zh/"
+
 // A Chinese document shows the same files, commands and outputs as the English one, in the
-// same order.
+// same order; and each guide has one.
 func TestTwins(t *testing.T) {
 	t.Parallel()
-	twins := 0
-	for _, name := range documentNames(t) {
-		english, ok := strings.CutPrefix(name, "docs/zh/")
-		if !ok {
-			continue
+	names := documentNames(t)
+	for _, name := range names {
+		if english, ok := strings.CutPrefix(name, chinese); ok {
+			compareTwins(t, readDocument(t, name), readDocument(t, "docs/"+english))
+		} else if guide, ok := strings.CutPrefix(name, "docs/"); ok && strings.HasPrefix(guide, "guides/") && !slices.Contains(names, chinese+guide) {
+			t.Errorf("%s has no Chinese twin", name)
 		}
-		twins++
-		compareTwins(t, readDocument(t, name), readDocument(t, "docs/"+english))
-	}
-	if twins == 0 {
-		t.Error("docs/zh is empty")
 	}
 	compareTwins(t, readDocument(t, "README.zh-CN.md"), readDocument(t, "README.md"))
 }
