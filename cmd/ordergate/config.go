@@ -184,19 +184,24 @@ func (r *configResolver) located(err error) error {
 	return err
 }
 
-// state is the state that the file declares; nil: no file, or it declares none.
-func (r *configResolver) state() *declared {
+// state is the state that the file declares; nil: there is no file.
+func (r *configResolver) state() (*declared, error) {
 	if r == nil || r.config == nil {
-		return nil
+		return nil, nil
 	}
-	return &declared{file: r.path, document: r.config.State, text: r.config.Text, line: r.config.Line}
+	document, err := r.config.State()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMisused, r.named(err))
+	}
+	d := &declared{file: r.path, document: document, line: r.config.Line}
+	return d, d.check()
 }
 
 // declared is a declared state and where it comes from.
 type declared struct {
 	file     string
 	document *apply.Document
-	text     []byte // with environment variables filled in
+	text     []byte // with environment variables filled in; of a configuration file it is not known
 	line     func(location string) int
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,9 @@ func (g *gateway) reload(t *terminal, working context.Context) {
 	g.cmd.Store(&kept)
 	g.level.Set(kept.LogLevel)
 	g.allow(states)
+	if slices.ContainsFunc(took, func(c changed) bool { return c.field == "AllowPrivate" }) {
+		g.courier.Reconnect()
+	}
 	if g.certificate.Load() != nil && states.certificate != nil {
 		g.certificate.Store(states.certificate)
 	}

@@ -98,10 +98,9 @@ func (cmd *serveCmd) settings(config *configResolver) (*settings, error) {
 	if s.secretValues, err = cmd.secrets(); err != nil {
 		return nil, config.located(err)
 	}
-	if d := config.state(); d != nil {
-		if err := d.check(); err != nil {
-			return nil, err
-		}
+	if d, err := config.state(); err != nil {
+		return nil, err
+	} else if d != nil {
 		s.states = append(s.states, d)
 	}
 	for _, file := range cmd.Apply {

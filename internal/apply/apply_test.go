@@ -103,7 +103,7 @@ func TestMistakesNameTheirLine(t *testing.T) {
 		"apps:\n  - key: a\n    topics: [{status: ABC, x: 1}]\n": "line 3: field x not found",
 		"apps:\n  - key: a\n    expires_at: soon\n":              `line 3: "soon" is no time; write 2026-01-02T15:04:05+08:00`,
 		"apps:\n  - key: a\n    key: b\n":                        `line 3: mapping key "key" already defined at line 2`,
-		"apps: hush\n":                                           "line 1: cannot construct !!str `hush`",
+		"apps: hush\n":                                           "line 1: another kind of value belongs here than a text",
 		"a: [\n":                                                 "line 2: did not find expected node content",
 		"a: 1\n b: 2\n":                                          "line 2: mapping values are not allowed in this context",
 		"a: 1\n---\nb: 2\n":                                      "expected single document",
@@ -114,7 +114,7 @@ func TestMistakesNameTheirLine(t *testing.T) {
 		"{\"apps\": [":                                                           "line 1: unexpected EOF",
 		"{\"apps\":\n [}":                                                        "line 2: invalid character",
 		`{"apps": [{"topics": [{"status": "ABC", "x": 1}]}]}`:                    "line 1: field x not found",
-		`{"apps": [{"rate": {"per_second": "hush"}}]}`:                           "line 1: cannot construct !!str",
+		`{"apps": [{"rate": {"per_second": "hush"}}]}`:                           "line 1: another kind of value belongs here than a text",
 	} {
 		_, err := Parse([]byte(text))
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "apply.") {

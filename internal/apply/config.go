@@ -13,8 +13,6 @@ import (
 // them. In both ${NAME} stands for environment variables.
 type Config struct {
 	Settings []Setting // in the order of the file
-	State    *Document
-	Text     []byte // of the state, with the values filled in
 
 	state *yaml.Node
 }
@@ -31,13 +29,10 @@ type Setting struct {
 // stateKeys are the keys of a declared state.
 var stateKeys = map[string]bool{"apps": true, "sessions": true, "orders": true, "destinations": true}
 
-// ParseConfig reads a configuration file. The error names lines.
+// ParseConfig reads a configuration file, but for the state. The error names lines.
 func ParseConfig(data []byte) (*Config, error) {
 	root, err := tree(data, 1)
 	if err != nil {
-		return nil, err
-	}
-	if err := expand(root); err != nil {
 		return nil, err
 	}
 	for root.Kind == yaml.DocumentNode && len(root.Content) > 0 {
@@ -58,18 +53,26 @@ func ParseConfig(data []byte) (*Config, error) {
 			c.state.Content = append(c.state.Content, key, value)
 			continue
 		}
+		if err := expand(value); err != nil {
+			return nil, err
+		}
 		setting, err := settingOf(key, value)
 		if err != nil {
 			return nil, err
 		}
 		c.Settings = append(c.Settings, setting)
 	}
-	c.State = &Document{}
-	if err := load(c.state, c.State); err != nil {
+	return c, nil
+}
+
+// State reads the declared state. Commands that only want settings need not know the
+// secrets that stand in it.
+func (c *Config) State() (*Document, error) {
+	if err := expand(c.state); err != nil {
 		return nil, err
 	}
-	c.Text, err = yaml.Dump(c.state)
-	return c, err
+	d := &Document{}
+	return d, load(c.state, d)
 }
 
 func settingOf(key, value *yaml.Node) (Setting, error) {

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -187,7 +188,10 @@ func plain(err error) error {
 	}
 	var lines []error
 	for _, e := range found {
-		text := goType.ReplaceAllString(e.Message, "")
+		text := valueShown.ReplaceAllString(goType.ReplaceAllString(e.Message, ""), "")
+		if tag, ok := strings.CutPrefix(text, "cannot construct "); ok {
+			text = "another kind of value belongs here than " + cmp.Or(kindNames[tag], "this one")
+		}
 		if e.Mark.Line > 0 {
 			text = fmt.Sprintf("line %d: %s", e.Mark.Line, text)
 		}
@@ -195,6 +199,12 @@ func plain(err error) error {
 	}
 	return errors.Join(lines...)
 }
+
+// kindNames are what YAML's kinds of values are called.
+var kindNames = map[string]string{"!!str": "a text", "!!int": "a number", "!!float": "a number", "!!bool": "true or false", "!!seq": "a list", "!!map": "a mapping", "!!null": "nothing", "!!timestamp": "a time"}
+
+// valueShown is the beginning of a value in an error of the library: it may be a secret.
+var valueShown = regexp.MustCompile(" `[^`]*`")
 
 var goType = regexp.MustCompile(` (in|into) (type )?[\[\]*]*[a-z]+(\.\w+)?$`)
 

@@ -365,6 +365,19 @@ func (d *Dispatcher) redirect(declared *order.Destination) {
 	}
 }
 
+// Reconnect has all destinations be reached by new connections: the guard lets others
+// through than it did.
+func (d *Dispatcher) Reconnect() {
+	d.make()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, t := range d.targets {
+		old := t.route.Load()
+		t.route.Store(d.routeOf(old.Destination))
+		old.close()
+	}
+}
+
 // wake wakes the queues of a destination.
 func (d *Dispatcher) wake(name string) {
 	for _, q := range *d.readers.Load() {

@@ -83,7 +83,9 @@ func (d *Doctor) reach(ctx context.Context, name, address string) Finding {
 		return found(OK, "", "%s: %s is reached in %v", name, at, took)
 	}
 	secure := tls.Client(conn, &tls.Config{ServerName: u.Hostname()})
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := secure.HandshakeContext(ctx); errors.Is(err, context.DeadlineExceeded) {
+		return found(Fail, "see that it runs", "%s: %s takes connections, and says nothing for %v", name, at, reachTimeout)
+	} else if err != nil {
 		return found(Fail, "give it a certificate that holds; a CA of your own belongs into this machine's store", "%s: %v", name, handshakeError(err))
 	}
 	ends := secure.ConnectionState().PeerCertificates[0].NotAfter
