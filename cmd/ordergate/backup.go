@@ -85,6 +85,9 @@ func (cmd *backupCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if cmd.To == "" {
+		return misused("--to: name the file to write")
+	}
 	to := strings.ReplaceAll(cmd.To, "${TIME}", time.Now().Format("20060102-150405"))
 	if _, err := os.Stat(to + manifestSuffix); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already: name a new file, or move it away", to+manifestSuffix)

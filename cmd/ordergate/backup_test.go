@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -192,6 +193,21 @@ func testBackup(t *testing.T, place backupPlace) {
 		if out, code := ordergate(t, c.args...); code != exitRefused || !strings.Contains(out, c.says) {
 			t.Errorf("%v: exit code %d, %s", c.args, code, out)
 		}
+	}
+	manifest, err := os.ReadFile(file + manifestSuffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hollow := regexp.MustCompile(`(?s)"tables": \[.*?\]`).ReplaceAll(manifest, []byte(`"tables": []`))
+	if err := os.WriteFile(file+manifestSuffix, hollow, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	hollowed := "sqlite:" + filepath.Join(dir, "d.db")
+	if strings.HasPrefix(place.served, "postgres") {
+		hollowed = pgtest.Database(t)
+	}
+	if out, code := ordergate(t, append([]string{"restore", "--from", file, "--database", hollowed}, place.key...)...); code != exitRefused || !strings.Contains(out, "of its manifest") {
+		t.Errorf("a manifest without tables: exit code %d, %s", code, out)
 	}
 	damage(t, file)
 	empty := "sqlite:" + filepath.Join(dir, "c.db")

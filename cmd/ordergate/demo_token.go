@@ -60,6 +60,7 @@ func demoToken(server string) string {
 	var pid int
 	var token string
 	if _, err := fmt.Sscan(string(text), &pid, &token); err != nil || syscall.Kill(pid, 0) != nil { // it is gone
+		_ = os.Remove(path)
 		return ""
 	}
 	return token

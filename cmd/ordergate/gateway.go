@@ -298,10 +298,20 @@ func (g *gateway) serve(t *terminal, hangups <-chan os.Signal) error {
 // wait returns when the gateway is to stop. It reloads when it is told to, and stops being
 // ready a while before it stops.
 func (g *gateway) wait(t *terminal, working context.Context, hangups <-chan os.Signal, failed <-chan error) error {
+	read, reading := make(chan rereading, 1), false
 	for {
+		again := hangups
+		if reading { // one after the other; a stop does not wait for a file that does not come
+			again = nil
+		}
 		select {
-		case <-hangups:
-			g.reload(t, working)
+		case <-again:
+			reading = true
+			go func() { read <- reread(t.args) }()
+			continue
+		case r := <-read:
+			reading = false
+			g.reload(t, working, r)
 			continue
 		case err := <-failed:
 			return err

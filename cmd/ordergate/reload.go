@@ -9,13 +9,20 @@ import (
 	"strings"
 )
 
+// rereading is a look at the configuration that is under way, or what came of it.
+type rereading struct {
+	cmd      *serveCmd
+	settings *settings
+	err      error
+}
+
 // reload takes up what has changed in the configuration file, and in the files that it or
 // the flags name: what is marked live in serveCmd. When any of it is wrong all stays as it
 // was.
-func (g *gateway) reload(t *terminal, working context.Context) {
-	fresh, states, err := g.reread(t)
-	if err != nil {
-		g.log.Error("not reloaded: all stays as it was", "error", err)
+func (g *gateway) reload(t *terminal, working context.Context, read rereading) {
+	fresh, states := read.cmd, read.settings
+	if read.err != nil {
+		g.log.Error("not reloaded: all stays as it was", "error", read.err)
 		return
 	}
 	if applied, err := g.declare(t, states.states); err != nil { // a stop ends it
@@ -46,18 +53,18 @@ func (g *gateway) reload(t *terminal, working context.Context) {
 	}
 }
 
-// reread reads and checks the configuration anew.
-func (g *gateway) reread(t *terminal) (*serveCmd, *settings, error) {
+// reread reads and checks the configuration anew. Files may be slow to come.
+func reread(args []string) rereading {
 	c, config := &cli{}, &configResolver{}
 	parser, err := newParser(c, config, func(int) {}, io.Discard, io.Discard)
 	if err != nil {
-		return nil, nil, err
+		return rereading{err: err}
 	}
-	if _, err := parser.Parse(t.args); err != nil {
-		return nil, nil, cmp.Or(config.err, err)
+	if _, err := parser.Parse(args); err != nil {
+		return rereading{err: cmp.Or(config.err, err)}
 	}
 	s, err := c.Serve.settings(config)
-	return &c.Serve, s, err
+	return rereading{&c.Serve, s, err}
 }
 
 // changed is a setting that is another now.

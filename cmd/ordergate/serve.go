@@ -252,6 +252,9 @@ func (cmd *serveCmd) check() error {
 	if to, err := url.Parse(cmd.Trace); cmd.Trace != "" && (err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https") {
 		return wrongFlag("trace", "is no address: want http://HOST:PORT, where a collector takes OTLP over HTTP (mostly port 4318)")
 	}
+	if to, err := url.Parse(cmd.Trace); err == nil && (to.User != nil || to.RawQuery != "") {
+		return wrongFlag("trace", "takes no name, password or query: what a collector wants to be sent goes into OTEL_EXPORTER_OTLP_HEADERS")
+	}
 	if !(cmd.TraceShare >= 0 && cmd.TraceShare <= 1) {
 		return wrongFlag("trace-share", "%v: want a number from 0 to 1", cmd.TraceShare)
 	}

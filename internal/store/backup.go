@@ -274,8 +274,11 @@ func (m *Manifest) compare(got *Manifest) error {
 	if got.Schema != m.Schema || got.Key != m.Key {
 		errs = append(errs, fmt.Errorf("schema %d and key %s, not schema %d and key %s", got.Schema, got.Key, m.Schema, m.Key))
 	}
+	if len(m.Tables) != len(got.Tables) {
+		errs = append(errs, fmt.Errorf("%d tables, not the %d of its manifest", len(got.Tables), len(m.Tables)))
+	}
 	for i, want := range m.Tables {
-		if i >= len(got.Tables) || got.Tables[i] != want {
+		if i < len(got.Tables) && got.Tables[i] != want {
 			errs = append(errs, fmt.Errorf("table %s has not the %d rows that were backed up", want.Name, want.Rows))
 		}
 	}
