@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,5 +114,46 @@ func TestDefaultsAgree(t *testing.T) {
 	said := fmt.Sprintf("`serve --alert-stuck %dh --alert-refund %dm`", int(order.StuckAfter.Hours()), int(order.RefundNear.Minutes()))
 	if !strings.Contains(readFile(t, "docs/delivery.md"), said) {
 		t.Errorf("docs/delivery.md does not say %s", said)
+	}
+}
+
+var (
+	exampleSetting = regexp.MustCompile(`^(?:# )?([a-z_]+):`)
+	exampleSection = regexp.MustCompile(`^# [^:]*$`)
+)
+
+// The example names settings that there are, and marks those that take a restart.
+func TestExampleConfiguration(t *testing.T) {
+	t.Parallel()
+	live, later := changes(&serveCmd{}, everything())
+	isLive := map[string]bool{"tls_cert": true, "tls_key": true} // renewed; not begun
+	for _, c := range later {
+		if name := strings.ReplaceAll(c.flag, "-", "_"); !isLive[name] {
+			isLive[name] = false
+		}
+	}
+	for _, c := range live {
+		isLive[strings.ReplaceAll(c.flag, "-", "_")] = true
+	}
+	restart, seen := false, 0
+	for line := range strings.Lines(readFile(t, "deploy/ordergate.yaml")) {
+		line = strings.TrimSuffix(line, "\n")
+		if exampleSection.MatchString(line) {
+			restart = strings.HasSuffix(line, "[restart]")
+		}
+		found := exampleSetting.FindStringSubmatch(line)
+		if found == nil || slices.Contains([]string{"apps", "sessions", "destinations", "orders"}, found[1]) {
+			continue
+		}
+		seen++
+		marked := restart || strings.Contains(line, "[restart]")
+		if is, known := isLive[found[1]]; !known {
+			t.Errorf("there is no setting %s", found[1])
+		} else if is == marked && !strings.HasPrefix(found[1], "tls_") { // they stand among the ports, and say what is read again
+			t.Errorf("%s is live: %v, and the example says otherwise", found[1], is)
+		}
+	}
+	if seen < 15 {
+		t.Errorf("%d settings", seen)
 	}
 }
