@@ -1,13 +1,15 @@
 # The image: one static binary, certificates, time zones. No shell, no package manager, not root.
 #
 #   docker build --build-arg VERSION=1.2.3 --build-arg REVISION=$(git rev-parse HEAD) -t ordergate .
-#   docker run -p 8787:8787 -p 127.0.0.1:8788:8788 -v ordergate:/data ordergate
+#   docker run --name ordergate -p 8787:8787 -p 127.0.0.1:8788:8788 -v ordergate:/data ordergate
 #
 # Needs BuildKit (Docker 23 or newer) or buildah. Releases use the stage "release", with binaries that are already built.
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 WORKDIR /src
 COPY go.mod go.sum ./
+# In China: --build-arg GOPROXY=https://goproxy.cn,direct
+ARG GOPROXY
 RUN go mod download
 COPY . .
 ARG TARGETOS TARGETARCH

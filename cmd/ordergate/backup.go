@@ -31,7 +31,7 @@ type databaseFlags struct {
 	configured
 	Database string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}) or postgres://…."`
 	Key      contract.Secret `placeholder:"BASE64" help:"32 bytes that its secrets are sealed with (default: those beside the file)."`
-	KeyFile  string          `placeholder:"FILE" help:"File that holds them, in Base64."`
+	KeyFile  string          `placeholder:"FILE" help:"File that holds the key, in Base64."`
 }
 
 // chosen fills in the default and checks the URL.
@@ -73,7 +73,7 @@ func (f *databaseFlags) knownKey() (*secret.Key, error) {
 // backupCmd copies a ledger.
 type backupCmd struct {
 	databaseFlags
-	To string `required:"" placeholder:"FILE" help:"The file to write; beside it FILE.json says what it holds. $${TIME} in the name is the present, as 20060102-150405."`
+	To string `required:"" placeholder:"FILE" help:"The file to write; beside it FILE.json says what it holds. $${TIME} in the name is the present on this machine, as YYYYMMDD-hhmmss."`
 }
 
 // Run copies, checks the copy, and says what it holds.

@@ -12,19 +12,23 @@ import (
 // migrateCmd brings a database's schema up to date. serve does so, too: this is for those
 // who want it done before, or by somebody else.
 type migrateCmd struct {
-	Database string          `placeholder:"URL" help:"sqlite:FILE (default sqlite:${database}) or postgres://…."`
-	Key      contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest; not needed for PostgreSQL."`
+	databaseFlags
 }
 
 // Run migrates.
 func (cmd *migrateCmd) Run(t *terminal) error {
-	if cmd.Database == "" {
-		cmd.Database = "sqlite:" + defaultDatabase
+	named := cmd.Database != ""
+	if err := cmd.chosen(); err != nil {
+		return t.config.located(err)
 	}
-	if err := store.Check(cmd.Database); err != nil {
-		return misused("--%v", err)
+	if _, err := os.Stat(defaultDatabase); !named && err != nil { // else a new ledger would be made of a mistaken folder
+		return fmt.Errorf("--database names no ledger, and this folder has none: %w", err)
 	}
-	key, err := databaseKey(cmd.Database, cmd.Key)
+	given, err := secretOf("key", cmd.Key, cmd.KeyFile)
+	if err != nil {
+		return t.config.located(err)
+	}
+	key, err := databaseKey(cmd.Database, given)
 	if err != nil && !store.Shared(cmd.Database) {
 		return err
 	}

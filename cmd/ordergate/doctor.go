@@ -14,6 +14,9 @@ import (
 // doctorCmd looks at what a gateway runs on. Its settings are serve's.
 type doctorCmd struct {
 	databaseFlags
+	AdminTokenFile string `placeholder:"FILE" help:"File that holds the admin token."`
+	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key of the protocol port."`
+
 	Listen       string   `default:"127.0.0.1:8787" placeholder:"ADDRESS" help:"Address of the protocol port (default ${default})."`
 	Admin        string   `default:"127.0.0.1:8788" placeholder:"ADDRESS" help:"Address of the admin port (default ${default})."`
 	AllowPrivate []string `placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in."`
@@ -41,8 +44,10 @@ func (cmd *doctorCmd) Run(t *terminal) error {
 		d.File = file
 		d.Secrets = []string{file + keySuffix, file + tokenSuffix}
 	}
-	if cmd.KeyFile != "" {
-		d.Secrets = append(d.Secrets, cmd.KeyFile)
+	for _, path := range []string{cmd.KeyFile, cmd.AdminTokenFile, cmd.TLSKey} {
+		if path != "" {
+			d.Secrets = append(d.Secrets, path)
+		}
 	}
 	key, err := cmd.knownKey()
 	if d.KeyError = err; key != nil {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,9 @@ import (
 // stopTimeout is how long a stop waits for calls that are under way, merchants who are
 // asked included.
 const stopTimeout = 30 * time.Second
+
+// shortToken is how long an admin token should be at least, in characters.
+const shortToken = 16
 
 // syncEvery is how often it is looked what of deliveries is whose, of those who share a
 // database.
@@ -125,12 +129,17 @@ func (g *gateway) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.tokenAt = path + tokenSuffix
+		if g.tokenAt, err = filepath.Abs(path + tokenSuffix); err != nil {
+			return err
+		}
 		text, err := secret.LoadText(g.tokenAt, rand.Text)
 		if err != nil {
 			return fmt.Errorf("admin token: %w", err)
 		}
 		g.token = contract.Secret(text)
+	}
+	if n := len(g.token); n > 0 && n < shortToken && !isLoopback(cmd.Admin) {
+		g.log.Warn("the admin token is short and the admin port is not on loopback: it can be guessed. Leave it out to have one made, or: openssl rand -hex 24", "characters", n)
 	}
 	if g.shared {
 		g.courier.SyncEvery = syncEvery

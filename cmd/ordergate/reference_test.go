@@ -15,7 +15,7 @@ import (
 // metricsReference is docs/reference/metrics.md.
 func metricsReference() string {
 	b := "# Metrics\n\n`/metrics` on the admin port, for Prometheus. Beside these are those of the Go runtime (`go_…`) and of the process (`process_…`). Counters and times are each process's own; gauges about destinations and orders are of the ledger, " +
-		"the same from each process that shares it (take their `max`). [Dashboard and alert rules](../operations.md#watching-it).\n\n" + row("metric", "type", "labels", "what it is") + row("---", "---", "---", "---")
+		"the same from each process that shares it (take their `max`); only `ordergate_destination_up` is each process's own view (take the `min`). [Dashboard and alert rules](../operations.md#watching-it).\n\n" + row("metric", "type", "labels", "what it is") + row("---", "---", "---", "---")
 	for _, m := range metricRows {
 		labels := ""
 		if m.Labels != nil {
@@ -33,7 +33,8 @@ func configReference(t *testing.T) string {
 		t.Fatal(err)
 	}
 	b := "# Configuration\n\n`serve --config FILE` reads settings from one YAML file: the flags of `serve`, with `_` for `-`. The same file may hold the declared state, `apps`, `sessions`, `destinations` and `orders` ([format](../apply.md)). " +
-		"`${NAME}` in a value is that environment variable. Flags come first, then the environment, then the file. Mistakes are named with line and fix, and nothing is started: `serve --check --config FILE` looks for them and ends.\n\n" +
+		"`${NAME}` in a value is that environment variable. Flags come first, then the environment, then the file. Mistakes are named with line and fix, and nothing is started: `serve --check --config FILE` looks for them and ends. " +
+		"Paths in the file, that of the database included, are relative to the folder that `serve` is started in; variables are those that it was started with, also when it reads the file again: a changed environment takes a restart.\n\n" +
 		"```yaml\n" + readFile(t, "deploy/ordergate.yaml") + "```\n\n" +
 		"On `SIGHUP` the file is read again, with the files that it names: what is marked *live* is taken up, and what the state declares is applied. Of the rest the log says that it takes effect at the next start. When anything in it is wrong, all stays as it was; a document that contradicts what is stored is refused as a whole, with those behind it.\n\n" +
 		row("setting", "environment", "default", "live", "what it is") + row("---", "---", "---", "---", "---")

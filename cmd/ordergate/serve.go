@@ -42,18 +42,18 @@ type serveCmd struct {
 	Demo           bool            `help:"Start with the demo's apps and orders, against which every example of the vendors' pages works. Loopback only."`
 	Sandbox        bool            `help:"Let the management API inject faults (/v1/faults)."`
 	Apply          []string        `live:"" sep:"none" placeholder:"FILE" type:"path" help:"YAML or JSON file to apply at the start; repeatable."`
-	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API (default: made at the first start and kept beside the database; of PostgreSQL shown once, and its hash kept)."`
-	AdminTokenFile string          `placeholder:"FILE" help:"File that holds it."`
+	AdminToken     contract.Secret `placeholder:"TOKEN" help:"Token of the management API and of the console (default: made at the first start and kept beside the database; of PostgreSQL shown once, and its hash kept)."`
+	AdminTokenFile string          `placeholder:"FILE" help:"File that holds the admin token."`
 	Key            contract.Secret `placeholder:"BASE64" help:"32 bytes that seal secrets at rest (default: made at the first start and kept beside the database; with PostgreSQL it must be given, the same to every process)."`
-	KeyFile        string          `placeholder:"FILE" help:"File that holds them, in Base64."`
+	KeyFile        string          `placeholder:"FILE" help:"File that holds the key that seals secrets, in Base64."`
 	AllowPrivate   []string        `live:"" placeholder:"NETWORK" help:"Networks that are not public and that destinations may be in, such as 10.0.0.0/8; with --demo loopback is allowed."`
 	AlertStuck     time.Duration   `live:"" default:"24h" placeholder:"DURATION" help:"How long an order may wait for its next step before an event says so, ordergate.alert.order.stuck; 0: none does (default ${default})."`
 	AlertRefund    time.Duration   `live:"" default:"20m" placeholder:"DURATION" help:"How long before the automatic refund of a line an event says so, ordergate.alert.refund.near; 0: none does (default ${default})."`
 	Keep           string          `live:"" placeholder:"TIME" help:"How long events and what is left of their deliveries are kept, such as 90d: as far as nobody is owed them (default: for ever)."`
 	QimenAge       time.Duration   `default:"10m" placeholder:"DURATION" help:"How old a reverse call to /spi/qimen may be (default ${default})."`
 	TrustedProxies []string        `placeholder:"NETWORK" help:"Proxies whose X-Forwarded-For is believed for ip_allow."`
-	TLSCert        string          `live:"" name:"tls-cert" placeholder:"FILE" help:"Certificate for TLS on the protocol port."`
-	TLSKey         string          `live:"" name:"tls-key" placeholder:"FILE" help:"Its private key."`
+	TLSCert        string          `live:"" name:"tls-cert" placeholder:"FILE" help:"Certificate for TLS on the protocol port; to turn TLS on or off takes a restart."`
+	TLSKey         string          `live:"" name:"tls-key" placeholder:"FILE" help:"Private key of that certificate."`
 	Drain          time.Duration   `placeholder:"DURATION" help:"How long /readyz is red before the ports close at a stop: as long as a load balancer needs to see it."`
 	Trace          string          `placeholder:"URL" help:"Where OpenTelemetry traces go, by OTLP over HTTP, such as http://127.0.0.1:4318 (default: nowhere)."`
 	TraceShare     float64         `default:"1" placeholder:"0..1" help:"Which share of calls is traced that do not come with a trace (default ${default})."`
@@ -91,7 +91,7 @@ func (cmd *serveCmd) settings(config *configResolver) (*settings, error) {
 	if cmd.TLSCert != "" {
 		pair, err := tls.LoadX509KeyPair(cmd.TLSCert, cmd.TLSKey)
 		if err != nil {
-			return nil, config.located(wrongFlag("tls-cert", "and --tls-key cannot be used: %v", err))
+			return nil, config.located(wrongFlag("tls-cert", "cannot be used, with its key: %v", err))
 		}
 		s.certificate = &pair
 	}
@@ -228,7 +228,7 @@ func parseKeep(text string) (time.Duration, error) {
 // check checks the flags as far as that needs no look at files.
 func (cmd *serveCmd) check() error {
 	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
-		return wrongFlag("tls-cert", "and --tls-key belong together")
+		return wrongFlag("tls-cert", "wants a key, and that a certificate: give both --tls-cert and --tls-key")
 	}
 	if err := store.Check(cmd.Database); cmd.Database != "" && err != nil {
 		return wrongFlag("database", "is none: %s", strings.TrimPrefix(err.Error(), "database: "))
