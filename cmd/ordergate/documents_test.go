@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ordergate/ordergate/internal/pgserver/pgtest"
 )
 
 // The commands of the documents print what stands below them. A block behind
@@ -351,4 +353,32 @@ func (p *ports) take(t *testing.T) int {
 	}
 	t.Fatal("no port is free")
 	return 0
+}
+
+// What docs/scaling.md says is run on a server of the tests, which makes the database.
+func TestScalingCommands(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "bash")
+	needProgram(t, "openssl")
+	_, rest, _ := strings.Cut(readFile(t, "docs/scaling.md"), "```\n")
+	block, _, _ := strings.Cut(rest, "```\n")
+	_, commands, ok := strings.Cut(block, "\n") // createdb
+	before, serve, found := strings.Cut(commands, "ordergate serve ")
+	if !ok || !found || !strings.HasPrefix(block, "createdb ") {
+		t.Fatalf("docs/scaling.md begins with %q", block)
+	}
+	const shown = "postgres://ordergate:PASSWORD@db/ordergate"
+	p := newPorts()
+	calls, management := fmt.Sprintf("127.0.0.1:%d", p.take(t)), fmt.Sprintf("127.0.0.1:%d", p.take(t))
+	script := before + "exec ordergate serve " + strings.Replace(strings.TrimSpace(serve), "0.0.0.0:8787", calls, 1) + " --admin " + management
+	gateway, err := launch(exec.Command("bash", "-ec", strings.ReplaceAll(script, shown, pgtest.Database(t))), t.TempDir()+"/log")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, script)
+	}
+	if _, answer := ask(t, http.MethodGet, gateway.adminURL+"/readyz", ""); answer != "ok\n" {
+		t.Errorf("it is not ready: %s", answer)
+	}
+	if err := gateway.stop(); err != nil {
+		t.Error(err)
+	}
 }
