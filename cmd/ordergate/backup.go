@@ -13,12 +13,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/ordergate/ordergate/contract"
+	"github.com/ordergate/ordergate/internal/pgserver"
 	"github.com/ordergate/ordergate/internal/secret"
 	"github.com/ordergate/ordergate/internal/store"
 )
@@ -193,12 +193,12 @@ func (cmd *restoreCmd) load(ctx context.Context) error {
 // postgresTool runs a program of PostgreSQL's on a database. The password is not on its
 // command line.
 func postgresTool(ctx context.Context, database, name string, args ...string) error {
-	program, err := findTool(name)
+	folder, err := pgserver.Find(name)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s is not installed (apt-get install postgresql-client), of the server's version or newer; ORDERGATE_PG_BIN names its folder", name)
 	}
 	database, env := forLibpq(database)
-	run := exec.CommandContext(ctx, program, append([]string{"--dbname=" + database}, args...)...)
+	run := exec.CommandContext(ctx, filepath.Join(folder, name), append([]string{"--dbname=" + database}, args...)...)
 	run.Env = append(os.Environ(), env...)
 	var said bytes.Buffer
 	run.Stdout, run.Stderr = &said, &said
@@ -206,29 +206,6 @@ func postgresTool(ctx context.Context, database, name string, args ...string) er
 		return fmt.Errorf("%s: %w: %s", name, err, strings.TrimSpace(said.String()))
 	}
 	return nil
-}
-
-// findTool finds a program of PostgreSQL's: on the path, or of Debian's newest version,
-// which reads all older ones.
-func findTool(name string) (string, error) {
-	if dir := os.Getenv("ORDERGATE_PG_BIN"); dir != "" {
-		return filepath.Join(dir, name), nil
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	if len(found) > 0 {
-		return slices.MaxFunc(found, func(a, b string) int { return majorOf(a) - majorOf(b) }), nil
-	}
-	program, err := exec.LookPath(name)
-	if err != nil {
-		return "", fmt.Errorf("%s is not installed (apt-get install postgresql-client), of the server's version or newer; ORDERGATE_PG_BIN names its folder", name)
-	}
-	return program, nil
-}
-
-// majorOf is the version in /usr/lib/postgresql/15/bin/pg_dump.
-func majorOf(path string) int {
-	n, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path)))) // else 0
-	return n
 }
 
 // forLibpq is a database URL as PostgreSQL's own programs read it, and what goes into

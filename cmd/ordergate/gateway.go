@@ -36,6 +36,12 @@ const stopTimeout = 30 * time.Second
 // shortToken is how long an admin token should be at least, in characters.
 const shortToken = 16
 
+// How long a caller may take for the headers of a request, and for all of it.
+const (
+	headerTimeout  = 10 * time.Second
+	requestTimeout = 30 * time.Second
+)
+
 // syncEvery is how often it is looked what of deliveries is whose, of those who share a
 // database.
 const syncEvery = time.Second
@@ -363,8 +369,8 @@ func (g *gateway) answer(front *http.Server, l net.Listener) error {
 func (g *gateway) server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           h,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       30 * time.Second,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       requestTimeout,
 		WriteTimeout:      60 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),

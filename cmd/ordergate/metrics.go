@@ -175,7 +175,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 	}
 	set("ordergate_build_info", 1, version, commit(), runtime.Version())
 	if c.file != "" {
-		if size, free, err := diskOf(c.file); err == nil {
+		if size, free, err := store.Disk(c.file); err == nil {
 			set("ordergate_database_bytes", float64(size))
 			set("ordergate_database_disk_free_bytes", float64(free))
 		}

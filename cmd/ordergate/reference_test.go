@@ -7,9 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/ordergate/ordergate/internal/dispatch"
 	"github.com/ordergate/ordergate/internal/doctor"
 	"github.com/ordergate/ordergate/internal/order"
+	"github.com/ordergate/ordergate/internal/store"
+	"github.com/ordergate/ordergate/internal/wire"
 )
 
 // metricsReference is docs/reference/metrics.md.
@@ -115,6 +119,29 @@ func TestDefaultsAgree(t *testing.T) {
 	said := fmt.Sprintf("`serve --alert-stuck %dh --alert-refund %dm`", int(order.StuckAfter.Hours()), int(order.RefundNear.Minutes()))
 	if !strings.Contains(readFile(t, "docs/delivery.md"), said) {
 		t.Errorf("docs/delivery.md does not say %s", said)
+	}
+}
+
+// Operations and security say the limits that the program has.
+func TestDocumentsSayTheLimits(t *testing.T) {
+	t.Parallel()
+	seconds := func(d time.Duration) int { return int(d.Seconds()) }
+	for _, c := range []struct{ file, text string }{
+		{"security.md", fmt.Sprintf("A request has %d seconds for its headers and %d in all, and at most %d MiB", seconds(headerTimeout), seconds(requestTimeout), wire.MaxBody>>20)},
+		{"security.md", fmt.Sprintf("%d,%03d waiting calls", store.DefaultQueue/1000, store.DefaultQueue%1000)},
+		{"security.md", fmt.Sprintf("the last %d,%03d, at most", order.KeptRefused/1000, order.KeptRefused%1000)},
+		{"security.md", fmt.Sprintf("at most %d KiB of an answer", dispatch.MaxAnswer>>10)},
+		{"security.md", fmt.Sprintf("time (%d minutes)", int(wire.Tolerance.Minutes()))},
+		{"operations.md", fmt.Sprintf("up to %d seconds; when it is red", seconds(readyTimeout))},
+		{"operations.md", fmt.Sprintf("what was accepted is finished within %d seconds", seconds(stopTimeout))},
+		{"operations.md", fmt.Sprintf("take up to %d MiB before", memoryLimit>>20)},
+		{"zh/security.md", fmt.Sprintf("请求头限时 %d 秒，整个请求限时 %d 秒，最大 %d MiB", seconds(headerTimeout), seconds(requestTimeout), wire.MaxBody>>20)},
+		{"zh/security.md", fmt.Sprintf("最近 %d,%03d 次", order.KeptRefused/1000, order.KeptRefused%1000)},
+		{"zh/operations.md", fmt.Sprintf("已接受的调用在 %d 秒内处理完", seconds(stopTimeout))},
+	} {
+		if !strings.Contains(strings.ReplaceAll(readFile(t, "docs/"+c.file), "\n", " "), c.text) {
+			t.Errorf("docs/%s does not say %q", c.file, c.text)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -27,7 +28,27 @@ type Setting struct {
 }
 
 // stateKeys are the keys of a declared state.
-var stateKeys = map[string]bool{"apps": true, "sessions": true, "orders": true, "destinations": true}
+var stateKeys = func() map[string]bool {
+	keys := map[string]bool{}
+	for field := range reflect.TypeFor[Document]().Fields() {
+		keys[field.Tag.Get("yaml")] = true
+	}
+	return keys
+}()
+
+// content is what a node stands for: a document for its value, an alias for what it names.
+func content(n *yaml.Node) *yaml.Node {
+	for {
+		switch {
+		case n.Kind == yaml.DocumentNode && len(n.Content) > 0:
+			n = n.Content[0]
+		case n.Kind == yaml.AliasNode && n.Alias != nil:
+			n = n.Alias
+		default:
+			return n
+		}
+	}
+}
 
 // ParseConfig reads a configuration file, but for the state. The error names lines.
 func ParseConfig(data []byte) (*Config, error) {
@@ -35,9 +56,7 @@ func ParseConfig(data []byte) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for root.Kind == yaml.DocumentNode && len(root.Content) > 0 {
-		root = root.Content[0]
-	}
+	root = content(root)
 	if root.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("line %d: want settings, such as listen: 127.0.0.1:8787", max(root.Line, 1))
 	}
@@ -76,18 +95,14 @@ func (c *Config) State() (*Document, error) {
 }
 
 func settingOf(key, value *yaml.Node) (Setting, error) {
-	for value.Kind == yaml.AliasNode && value.Alias != nil {
-		value = value.Alias
-	}
+	value = content(value)
 	s := Setting{Name: key.Value, Line: key.Line, List: value.Kind == yaml.SequenceNode}
 	values := []*yaml.Node{value}
 	if s.List {
 		values = value.Content
 	}
 	for _, v := range values {
-		for v.Kind == yaml.AliasNode && v.Alias != nil {
-			v = v.Alias
-		}
+		v = content(v)
 		if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
 			return s, fmt.Errorf("line %d: %s: want one value, or a list of values", key.Line, key.Value)
 		}
@@ -103,14 +118,11 @@ func (c *Config) Line(location string) int { return lineOf(c.state, location) }
 // Locate finds the lines of places in a document, as [Config.Line] does.
 func Locate(data []byte) func(location string) int {
 	root, err := tree(data, 1)
-	for err == nil && root.Kind == yaml.DocumentNode && len(root.Content) > 0 {
-		root = root.Content[0]
-	}
 	return func(location string) int {
 		if err != nil {
 			return 0
 		}
-		return lineOf(root, location)
+		return lineOf(content(root), location)
 	}
 }
 

@@ -2,14 +2,12 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/ordergate/ordergate/internal/store"
 )
-
-// leastConnections is how many connections one gateway has at most.
-const leastConnections = 9
 
 // slowAnswer is when a server is far away: a call takes a few answers.
 const slowAnswer = 20 * time.Millisecond
@@ -75,8 +73,8 @@ func server(s *store.PostgresServer) (list []Finding) {
 	if s.Replica {
 		list = append(list, found(Fail, "name the primary, or all hosts with target_session_attrs=read-write", "it is a standby and takes no writes"))
 	}
-	if s.Connections < leastConnections {
-		list = append(list, found(Warn, "raise max_connections: a gateway has up to 9", "%d connections are left", s.Connections))
+	if most := store.MostConnections(); s.Connections < most {
+		list = append(list, found(Warn, fmt.Sprintf("raise max_connections: a gateway has up to %d", most), "%d connections are left", s.Connections))
 	}
 	if !s.MayCreate {
 		list = append(list, found(Fail, "make the role the owner of the database: nodes make and drop partitions", "this role may not make tables"))

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/ordergate/ordergate/internal/store"
 )
 
 func (d *Doctor) permissions(context.Context) (list []Finding) {
@@ -80,13 +82,12 @@ func (d *Doctor) disk(context.Context) []Finding {
 		f.Level, f.Fix = Warn, "see that "+dir+" is no file system in memory, and that the disk does not lie: what was answered must outlive a power cut"
 	}
 	list := []Finding{f}
-	var room syscall.Statfs_t
-	if err := syscall.Statfs(dir, &room); err != nil {
+	size, free, err := store.Disk(d.File)
+	if err != nil {
 		return append(list, found(Warn, "", "room in %s: %v", dir, err))
 	}
-	free := uint64(room.Bavail) * uint64(room.Bsize)
 	f = found(OK, "", "%.1f GiB are free", float64(free)/(1<<30))
-	if info, err := os.Stat(d.File); free < leastRoom || err == nil && free < uint64(info.Size()) {
+	if free < leastRoom || free < size {
 		f.Level, f.Fix = Warn, "make room: a full disk refuses calls. serve --keep 90d deletes what is old"
 	}
 	return append(list, f)

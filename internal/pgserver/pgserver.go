@@ -48,12 +48,16 @@ type Server struct {
 }
 
 // Binaries returns the folder of the newest installed server's programs, or ErrMissing.
-func Binaries() (string, error) {
-	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
+func Binaries() (string, error) { return Find("initdb") }
+
+// Find returns the folder of a program of PostgreSQL's, the newest that is installed, or
+// ErrMissing.
+func Find(program string) (string, error) {
+	candidates, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + program)
 	slices.SortFunc(candidates, func(a, b string) int { return cmp.Compare(versionOf(b), versionOf(a)) })
 	if dir := os.Getenv("ORDERGATE_PG_BIN"); dir != "" {
-		candidates = []string{filepath.Join(dir, "initdb")}
-	} else if path, err := exec.LookPath("initdb"); err == nil {
+		candidates = []string{filepath.Join(dir, program)}
+	} else if path, err := exec.LookPath(program); err == nil {
 		candidates = append(candidates, path)
 	}
 	for _, path := range candidates {

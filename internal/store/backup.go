@@ -229,6 +229,15 @@ func sumOf(file string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
+// checkFile refuses a file that is not the one that was written.
+func (m *Manifest) checkFile(file string) error {
+	sum, err := sumOf(file)
+	if err == nil && sum != m.SHA256 {
+		err = fmt.Errorf("%s is not the file that was written: its SHA-256 is %s, and was %s", file, sum, m.SHA256)
+	}
+	return err
+}
+
 // RestoreSQLite makes a database of a backup, where there is none, and compares what it
 // holds with what was backed up.
 func RestoreSQLite(ctx context.Context, m *Manifest, from, to string) error {
@@ -237,10 +246,8 @@ func RestoreSQLite(ctx context.Context, m *Manifest, from, to string) error {
 			return fmt.Errorf("%s is there, of another database: move it away", beside)
 		}
 	}
-	if sum, err := sumOf(from); err != nil {
+	if err := m.checkFile(from); err != nil {
 		return err
-	} else if sum != m.SHA256 {
-		return fmt.Errorf("%s is not the file that was written: its SHA-256 is %s, and was %s", from, sum, m.SHA256)
 	}
 	return written(to, func(partial string) error {
 		if err := copyFile(from, partial); err != nil {
@@ -327,11 +334,16 @@ func connectURL(ctx context.Context, url string) (*pgx.Conn, error) {
 	return c, nil
 }
 
+// postgresSchema is the version of a ledger's schema.
+func postgresSchema(rows conn) (version int, err error) {
+	err = rows.query("SELECT max(version) FROM schema_version", func(row record) error { version = int(row.Int(0)); return nil })
+	return version, err
+}
+
 func describePostgres(ctx context.Context, q querier) (m *Manifest, err error) {
 	m = &Manifest{Engine: EnginePostgres, Description: "made by pg_dump; ordergate restore reads it; keep the key of its secrets apart"}
 	rows := &pgConn{ctx, q}
-	err = rows.query("SELECT max(version) FROM schema_version", func(row record) error { m.Schema = int(row.Int(0)); return nil })
-	if err != nil {
+	if m.Schema, err = postgresSchema(rows); err != nil {
 		return nil, fmt.Errorf("no ledger is there: %w", err)
 	}
 	if m.Key, err = fingerprintIn(rows); err != nil {
@@ -347,10 +359,8 @@ func describePostgres(ctx context.Context, q querier) (m *Manifest, err error) {
 // RestorePostgres has load fill a database that is empty, and compares what it holds with
 // what was backed up.
 func RestorePostgres(ctx context.Context, m *Manifest, from, url string, load func(ctx context.Context) error) error {
-	if sum, err := sumOf(from); err != nil {
+	if err := m.checkFile(from); err != nil {
 		return err
-	} else if sum != m.SHA256 {
-		return fmt.Errorf("%s is not the file that was written: its SHA-256 is %s, and was %s", from, sum, m.SHA256)
 	}
 	c, err := connectURL(ctx, url)
 	if err != nil {

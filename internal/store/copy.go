@@ -87,13 +87,9 @@ func Copy(ctx context.Context, from, to string, key *secret.Key, progress func(t
 		return nil, err
 	}
 	defer rows.Close()
-	config, err := postgresConfig(to)
+	target, err := connectURL(ctx, to)
 	if err != nil {
 		return nil, err
-	}
-	target, err := connectTo(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", Redacted(to), err)
 	}
 	defer target.Close(context.WithoutCancel(ctx))
 	c := &copying{ctx: ctx, source: sqliteConn{rows}, target: target, progress: progress}
@@ -463,23 +459,16 @@ func Migrate(ctx context.Context, url string, key *secret.Key) (version int, err
 		if err != nil {
 			return 0, err
 		}
-		err = s.write.query("PRAGMA user_version", func(row record) error {
-			version = int(row.Int(0))
-			return nil
-		})
+		version, err = schemaOf(s.write.conn)
 		return version, errors.Join(err, s.Close())
 	}
-	config, err := postgresConfig(url)
+	c, err := connectURL(ctx, url)
 	if err != nil {
 		return 0, err
-	}
-	c, err := connectTo(ctx, config)
-	if err != nil {
-		return 0, fmt.Errorf("opening %s: %w", Redacted(url), err)
 	}
 	defer c.Close(context.WithoutCancel(ctx))
 	if err := migratePostgres(ctx, c); err != nil {
 		return 0, err
 	}
-	return version, c.QueryRow(ctx, "SELECT max(version) FROM schema_version").Scan(&version)
+	return postgresSchema(&pgConn{ctx, c})
 }

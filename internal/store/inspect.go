@@ -68,7 +68,6 @@ func (i *Inspection) ledger(c conn) (err error) {
 		if err := json.Unmarshal([]byte(row.Text(1)), d); err != nil {
 			return fmt.Errorf("destination %s: %w", row.Text(0), err)
 		}
-		d.Name = row.Text(0)
 		i.Destinations = append(i.Destinations, d)
 		return nil
 	})
@@ -136,6 +135,16 @@ func isLocked(path string) bool {
 	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
+// MostConnections is how many connections a node has at most: those that read, those that
+// commit, and the one that watches.
+func MostConnections() int {
+	n := postgresWriters + 1
+	for _, readers := range postgresReaders {
+		n += int(readers)
+	}
+	return n
+}
+
 // durable are the settings of a server that what was answered hangs on, and what they must
 // be.
 var durable = []string{"fsync", "full_page_writes", "synchronous_commit"}
@@ -175,7 +184,7 @@ func inspectPostgres(ctx context.Context, database string) (i *Inspection, err e
 		return i, nil
 	}
 	rows := &pgConn{ctx, c}
-	if err := rows.query("SELECT max(version) FROM schema_version", func(row record) error { i.Schema = int(row.Int(0)); return nil }); err != nil {
+	if i.Schema, err = postgresSchema(rows); err != nil {
 		return nil, err
 	}
 	return i, i.ledger(rows)

@@ -169,10 +169,7 @@ func (s *sqliteStore) migrate(ctx context.Context) error {
 		}
 		schema.Migrations = append(schema.Migrations, string(sql))
 	}
-	var version int
-	err = sqlitex.ExecuteTransient(s.write.conn, "PRAGMA user_version", &sqlitex.ExecOptions{
-		ResultFunc: func(row *sqlite.Stmt) error { version = row.ColumnInt(0); return nil },
-	})
+	version, err := schemaOf(s.write.conn)
 	if err != nil {
 		return err
 	}

@@ -14,10 +14,13 @@ import (
 	"github.com/ordergate/ordergate/internal/secret"
 )
 
+// DefaultQueue is how many calls may wait to be stored.
+const DefaultQueue = 4096
+
 // Options say how a store is opened. The zero value of each field but Key works.
 type Options struct {
 	Key      *secret.Key      // seals secrets and tokens
-	Queue    int              // calls that may wait; 0: 4096
+	Queue    int              // calls that may wait; 0: DefaultQueue
 	Group    int              // tasks in a transaction before it takes no further call; 0: 512
 	Clock    func() time.Time // nil: time.Now
 	Log      *slog.Logger     // nil: slog.Default
@@ -46,7 +49,7 @@ type Group struct {
 }
 
 func (o Options) withDefaults() Options {
-	o.Queue = cmp.Or(o.Queue, 4096)
+	o.Queue = cmp.Or(o.Queue, DefaultQueue)
 	o.Log = cmp.Or(o.Log, slog.Default())
 	if o.Clock == nil {
 		o.Clock = time.Now

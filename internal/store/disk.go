@@ -1,4 +1,4 @@
-package main
+package store
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// diskOf is the size of a SQLite database with its log, and the room beside it, in bytes.
-func diskOf(file string) (size, free uint64, err error) {
+// Disk is the size of a SQLite database with its log, and the room beside it, in bytes.
+func Disk(file string) (size, free uint64, err error) {
 	for _, suffix := range []string{"", "-wal"} {
 		if info, err := os.Stat(file + suffix); err == nil {
 			size += uint64(info.Size())
